@@ -1,0 +1,57 @@
+# Needs python3 with pip, and make. uv is used where it is found, and else put into .venv.
+.DEFAULT_GOAL := help
+SHELL := bash
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+
+PORT ?= 8001
+UV := $(or $(shell command -v uv),.venv/bin/uv)
+READY := .venv/.ready
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY) ## Run the BFF and the six services, seeded, on http://127.0.0.1:8001 (PORT=… for another)
+	.venv/bin/bff dev --port $(PORT)
+
+test: $(READY) ## Run the tests, in parallel, without network
+	.venv/bin/python -m pytest -n auto -m "not slow"
+
+check: format lint types layers test schema-check ## Everything CI checks first: format, lint, types, layers, tests, schema
+
+drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean clone
+	.venv/bin/python -m pytest -m slow --timeout 600
+
+format: $(READY)
+	.venv/bin/ruff format --check
+
+lint: $(READY)
+	.venv/bin/ruff check
+
+types: $(READY)
+	.venv/bin/mypy
+
+layers: $(READY)
+	.venv/bin/lint-imports
+
+schema-check: $(READY)
+	.venv/bin/bff schema | diff -u schema.graphql - || { echo "schema.graphql differs from the code: run make schema"; exit 1; }
+
+schema: $(READY) ## Print schema.graphql anew from the code
+	.venv/bin/bff schema --output schema.graphql
+
+fix: $(READY) ## Format and mend what can be mended by machine
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+web: ## Rebuild bff/static/graphiql (needs Node 20.19 or newer; nothing else here does)
+	@command -v npm >/dev/null || { echo "make web: no npm found. Node 20.19+ is needed to rebuild GraphiQL; running and testing the BFF needs none."; exit 1; }
+	cd web/graphiql && npm ci --no-audit --no-fund && npm run build
+
+$(READY): pyproject.toml uv.lock
+	@[ -x .venv/bin/python ] || python3 -m venv .venv
+	@command -v uv >/dev/null || [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
+	@touch $@
+
+.PHONY: help run test check drills format lint types layers schema-check schema fix web

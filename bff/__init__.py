@@ -1,0 +1,1 @@
+"""The process: what it is told, what it serves, how it is run."""

@@ -1,0 +1,162 @@
+"""The command `bff`: run it in development, in production, or parts of it."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from pydantic import SecretStr
+from rich.console import Console
+
+from bff.app import create_dev_app, dev_token
+from bff.auth import SCOPES, DevIssuer
+from bff.sandbox import serve as sandbox_ports
+from bff.sandbox.faults import parse_words
+from bff.sandbox.sandbox import DEV_SECRETS, PORTS, SERVICES, Sandbox
+from bff.sandbox.seed import SELLERS, seed
+from bff.schema import build_schema
+from bff.settings import DEV_SECRET, ServiceSettings, Settings
+from bff.telemetry import configure_logging
+
+main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+GRACE_S = 10  # for answers under way when the server is told to stop
+
+Claims = Annotated[int, typer.Option(min=1, max=10_000, help="Claims of the first seller.")]
+FaultWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="SERVICE=FAULT",
+        help="down, slow:2000 (ms), error, error:0.3, garbage, hang or rate-limited; may be repeated.",
+    ),
+]
+
+
+@main.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8001,
+    claims: Claims = 60,
+    fault: FaultWords = None,
+) -> None:
+    """Run the BFF and the six services in one process, seeded the same on every start."""
+    configure_logging(readable=True)
+    settings = dev_settings()
+    sandbox = _sandbox(claims, fault, files_url=f"http://127.0.0.1:{port}/sandbox/files")
+    app = create_dev_app(sandbox, settings, seller=SELLERS[0])
+    _say_hello(port, dev_token(settings, SELLERS[0]))
+    _run(app, "127.0.0.1", port)
+
+
+@main.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.")] = 8001,
+) -> None:
+    """Run the BFF in front of the six services named by the environment."""
+    _run("bff.main:app", host, port)
+
+
+@main.command()
+def sandbox(claims: Claims = 60, fault: FaultWords = None) -> None:
+    """Serve the six services on their real ports, so that anything can be pointed at them."""
+    configure_logging(readable=True)
+    for name in SERVICES:
+        Console().print(f"  {name:<14} http://127.0.0.1:{PORTS[name]}")
+    asyncio.run(sandbox_ports.serve(_sandbox(claims, fault)))
+
+
+@main.command()
+def token(
+    viewer: Annotated[
+        str, typer.Option(help="first or second seller of the sandbox, or a user id (UUID).")
+    ] = "first",
+    scopes: Annotated[
+        str, typer.Option(help="Scopes, with commas or spaces between; every scope by default.")
+    ] = " ".join(SCOPES),
+    expires: Annotated[int, typer.Option(help="Seconds from now; negative for an expired one.")] = 12 * 3600,
+) -> None:
+    """Print a token of the dev issuer, for scripts: TOKEN=$(bff token)."""
+    who = dict(zip(("first", "second"), SELLERS, strict=True)).get(viewer)
+    typer.echo(
+        DevIssuer(SecretStr(DEV_SECRET)).token(
+            user_id=who.user_id if who else viewer,
+            email=who.email if who else None,
+            name=who.name if who else None,
+            stripe_user_id=who.stripe_user_id if who else None,
+            scopes=scopes.replace(",", " ").split(),
+            expires_in=timedelta(seconds=expires),
+        )
+    )
+
+
+@main.command()
+def schema(
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """Print the graph's schema."""
+    text = build_schema().as_str() + "\n"
+    if output:
+        output.write_text(text)
+    else:
+        typer.echo(text, nl=False)
+
+
+def dev_settings() -> Settings:
+    """Settings for the embedded services: their own dev secrets, and a database in memory."""
+    return Settings(
+        dev=True,
+        jwt_secret=SecretStr(DEV_SECRET),
+        db_url="sqlite+aiosqlite:///:memory:",
+        refund_engine=_dev_service("refund-engine"),
+        integrations=_dev_service("integrations"),
+        cost_docs=_dev_service("cost-docs"),
+        stripe=_dev_service("stripe"),
+    )
+
+
+def _dev_service(name: str) -> ServiceSettings:
+    return ServiceSettings(jwt_secret=SecretStr(DEV_SECRETS[name]))
+
+
+def _sandbox(claims: int, faults: list[str] | None, *, files_url: str | None = None) -> Sandbox:
+    world = seed(claims)
+    made = Sandbox(world, files_url=files_url) if files_url else Sandbox(world)
+    try:
+        for service, found in parse_words(faults or []).items():
+            made.faults[service] = found
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    return made
+
+
+def _run(app: object, host: str, port: int) -> None:
+    uvicorn.run(
+        app,  # type: ignore[arg-type]  # an ASGI app or its import name
+        host=host,
+        port=port,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def _say_hello(port: int, token: str) -> None:
+    address = f"http://127.0.0.1:{port}"
+    out = Console(soft_wrap=True, highlight=False)
+    out.print(
+        f"\n[bold]Opside BFF[/bold] for development, six services embedded, data of {SELLERS[0].name}\n"
+    )
+    out.print(f"  GraphiQL   {address}/graphiql/")
+    out.print(f"  GraphQL    {address}/graphql")
+    out.print(f"  faults     {address}/sandbox/faults   (GET, PUT)\n")
+    out.print(f"  token      {token}\n")
+    query = '{"query":"{ dashboard { claimMetrics { totalCount claimedAmount { amount } } } }"}'
+    out.print(
+        f"  curl -s {address}/graphql -H 'content-type: application/json' "
+        f"-H 'authorization: Bearer {token}' -d '{query}'\n",
+        markup=False,
+    )

@@ -1,0 +1,105 @@
+"""What a client may learn of an error: the one place that decides.
+
+extensions      meaning
+code            what went wrong, for machines; the table is in docs/errors.md
+service         slug of the service that caused it; absent when none did
+retryable       whether the same request may succeed later
+retryAfterMs    how long to wait before; null when not known
+supportCode     names the operation in the log, which holds the rest
+
+No text of a service, of Python or of a database ever leaves: messages are written here, or by ourselves in a
+`RequestError`, or by graphql-core about the document it was sent.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+import structlog
+from graphql import GraphQLError
+from starlette.responses import Response
+
+from clients.directory import SERVICES
+from clients.errors import UpstreamError
+from resolvers.errors import RequestError
+
+log = structlog.get_logger()
+
+MESSAGE_CHARS_AT_MOST = 300  # graphql-core quotes the document, and a document may be long
+
+DISPLAY_NAMES = {service.name: service.display_name for service in SERVICES}
+MESSAGES = {
+    "SERVICE_UNAVAILABLE": "{service} cannot be reached right now. Try again in a moment.",
+    "SERVICE_TIMEOUT": "{service} did not answer in time. Try again in a moment.",
+    "RATE_LIMITED": "{service} is asked too often right now. Try again later.",
+    "SERVICE_FAILED": "{service} failed on this request. Try again; if it stays, quote the support code.",
+    "SERVICE_REJECTED": "{service} did not accept this request. Quote the support code.",
+    "SERVICE_AUTH_FAILED": "{service} did not accept our credentials. Quote the support code.",
+    "SERVICE_CONTRACT_BROKEN": "{service} answered in an unexpected way. Quote the support code.",
+    "RESULT_TOO_LARGE": "{service} holds more rows here than one request may read. Ask for less.",
+    "PAYMENTS_IDENTITY_MISSING": "This sign-in carries no payment identity, so payments cannot be shown.",
+}
+
+
+def explained(error: GraphQLError, support_code: str) -> GraphQLError:
+    """The error as a client may see it: same path and place, our words, our extensions."""
+    cause = _cause(error)
+    extensions: dict[str, Any]
+    if isinstance(cause, UpstreamError):
+        message = MESSAGES[cause.code].format(service=DISPLAY_NAMES[cause.upstream])
+        extensions = {
+            "code": cause.code,
+            "service": cause.upstream,
+            "retryable": cause.retryable,
+            "retryAfterMs": cause.retry_after_ms,
+        }
+    else:
+        code, message = _own(error, cause)
+        extensions = {"code": code, "retryable": False, "retryAfterMs": None}
+    return GraphQLError(
+        message[:MESSAGE_CHARS_AT_MOST],
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        original_error=cause,
+        extensions=extensions | {"supportCode": support_code},
+    )
+
+
+def log_unexpected(errors: Iterable[GraphQLError]) -> None:
+    """Log what is nobody's fault but ours, with its traceback, once however many fields it took."""
+    causes = {id(cause): (cause, error) for error in errors if (cause := _cause(error))}
+    for cause, error in causes.values():
+        if not isinstance(cause, (UpstreamError, RequestError)):
+            log.error("operation.broken", path=error.path, exc_info=cause)
+
+
+def _own(error: GraphQLError, cause: Exception | None) -> tuple[str, str]:
+    if isinstance(cause, RequestError):
+        return cause.code, str(cause)
+    if cause is None:  # graphql-core's own word on a document or a value
+        return "BAD_USER_INPUT", error.message
+    return "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Quote the support code."
+
+
+def _cause(error: GraphQLError) -> Exception | None:
+    """The exception behind a located error; None when graphql-core itself found fault with the request."""
+    cause: Exception | None = error.original_error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    return cause
+
+
+def refusal(
+    code: str, message: str, status: int, support_code: str, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer to a request that is refused before anything is executed: GraphQL errors, without data."""
+    extensions = {"code": code, "retryable": False, "retryAfterMs": None, "supportCode": support_code}
+    log.info("request.refused", code=code, status=status)
+    return Response(
+        orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "no-store", **(headers or {})},
+    )

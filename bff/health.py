@@ -1,0 +1,92 @@
+"""What probes and status pages ask: is the process alive, is it ready, how are the services.
+
+route                               answers
+/livez                              200 while the process can answer at all
+/readyz                             200 once it has started; never depends on a service
+/health                             200 always, the state is in the body; needs no token
+/api/services/status                every service; with the caller's token
+/api/services/{service}/health      one service; with the caller's token
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from starlette.requests import HTTPConnection
+
+from bff.operations import stored_operations
+from bff.schema import Schema
+from clients.caller import Viewer
+from resolvers.context import Context
+from resolvers.global_ids import global_id
+
+NOBODY = Viewer(
+    user_id="00000000-0000-0000-0000-000000000000",
+    email=None,
+    name=None,
+    stripe_user_id=None,
+    scopes=frozenset(),
+    expires_at=datetime.max.replace(tzinfo=UTC),
+)
+
+
+def health_routes(
+    schema: Schema,
+    context_of: Callable[[HTTPConnection], Context],
+    context_for: Callable[[HTTPConnection, Viewer], Context],
+) -> APIRouter:
+    """The routes of the table above.
+
+    Args:
+        context_of: the context of the caller whom a request's token names.
+        context_for: the context of a viewer, whoever sent the request.
+    """
+    router = APIRouter()
+
+    async def answer(operation: str, context: Context, field: str, **variables: Any) -> Response:
+        result = await schema.execute(
+            stored_operations()[operation],
+            variable_values=variables,
+            context_value=context,
+            operation_name=operation,
+        )
+        value = (result.data or {}).get(field)
+        body: dict[str, Any] = {"data": value}
+        status = 200 if value is not None else 404
+        if result.errors:
+            body["errors"] = [error.formatted for error in result.errors]
+            codes = {error["extensions"]["code"] for error in body["errors"]}
+            status = 400 if codes == {"BAD_USER_INPUT"} else 500
+        return Response(
+            orjson.dumps(body),
+            status_code=status,
+            media_type="application/json",
+            headers={"cache-control": "no-store"},
+        )
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        # The server accepts no request before the start is over, so whoever reads this is served.
+        return {"status": "ready"}
+
+    @router.get("/health")
+    async def health(request: Request) -> Response:
+        return await answer("HealthSummary", context_for(request, NOBODY), "serviceHealth")
+
+    @router.get("/api/services/status")
+    async def services_status(request: Request) -> Response:
+        return await answer("SystemStatus", context_of(request), "serviceHealth")
+
+    @router.get("/api/services/{service}/health")
+    async def service_health(request: Request, service: str) -> Response:
+        return await answer(
+            "OneServiceHealth", context_of(request), "node", id=global_id("ServiceHealth", service)
+        )
+
+    return router

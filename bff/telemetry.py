@@ -1,0 +1,95 @@
+"""The log: one event per operation and one per upstream request, correlated, without secrets.
+
+Readable in development, JSON lines in production. An event is `noun.past_participle` and facts; nobody puts a
+token, a body or a name into one, and what looks like a secret is struck out all the same.
+"""
+
+import logging
+import re
+import secrets
+import uuid
+from collections.abc import MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STRUCK_OUT = "[struck out]"
+_SECRET_NAMES = re.compile(
+    r"token|secret|password|authorization|cookie|signature|download_?url", re.IGNORECASE
+)
+_SECRET_TEXTS = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
+    r"|(?<=Bearer )\S+"
+    r"|https?://\S*(?:Signature|X-Amz)\S*"  # a signed link
+    r"|[\w.+-]+@[\w-]+\.[\w.]+"  # an e-mail address
+)
+TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold people's data
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+def configure_logging(*, readable: bool, level: int = logging.INFO) -> None:
+    """Set the process's log up: readable on a terminal, or JSON lines on standard output."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if readable else [structlog.processors.ExceptionRenderer(TRACEBACK)]),
+            strike_out_secrets,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+            if readable
+            else structlog.processors.JSONRenderer(serializer=_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,  # tests and `bff dev` configure after modules made their loggers
+    )
+
+
+def strike_out_secrets(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A structlog processor: no value that is or looks like a secret reaches the log."""
+    for name, value in event.items():
+        if _SECRET_NAMES.search(name):
+            event[name] = STRUCK_OUT
+        elif isinstance(value, str):
+            event[name] = _SECRET_TEXTS.sub(STRUCK_OUT, value)
+    return event
+
+
+class Correlation:
+    """ASGI middleware: each request has a correlation id and a support code, in all of its log events.
+
+    The id is the caller's `X-Request-Id` when it is a plain word, else our own; it is told to the caller and
+    to every service asked. The support code is short, for a person to read out.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        correlation_id = told if _REQUEST_ID.fullmatch(told) else uuid.uuid4().hex
+        support_code = f"OP-{secrets.token_hex(4).upper()}"
+        scope.setdefault("state", {})["support_code"] = support_code
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["x-request-id"] = correlation_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(
+            correlation_id=correlation_id, support_code=support_code
+        ):
+            await self._app(scope, receive, send_with_id)
+
+
+def _json(event: Any, **_: Any) -> str:
+    return orjson.dumps(event, default=repr).decode()

@@ -1,0 +1,1 @@
+"""The services behind us: one file, one upstream; what it sends, then how to ask."""

@@ -1,0 +1,175 @@
+"""Cost docs: the files that prove claims.
+
+It compares nobody with the token: any document of any seller is shown to whoever asks, with a signed link.
+Whoever calls `documents_of_claim` has made sure that the claim is the viewer's; whoever calls `document`
+looks at the uploader and the claim. Its search by uploader is hidden behind another route as published.
+"""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field, TypeAdapter
+
+from clients.caller import Caller
+from clients.errors import UpstreamNotFound
+from clients.records import Record, UtcTime, UuidText, Word
+from clients.transport import Answer, Page, Upstream, path_id
+
+T = TypeVar("T")
+
+
+class DocumentRecord(Record):
+    """A file as cost docs keeps it. `claim_id` is free text there: often, not always, a claim's id."""
+
+    id: UuidText
+    claim_id: str = Field(validation_alias="claimId")
+    sku: str = Field(validation_alias="skuId")
+    file_name: str = Field(validation_alias="originalName")
+    content_type: str = Field(validation_alias="fileType")
+    size_bytes: int = Field(validation_alias="fileSize")
+    metadata: Any = None  # what the uploader gave, unchecked
+    version: int
+    uploaded_at: UtcTime = Field(validation_alias="uploadedAt")
+    uploaded_by: str = Field(validation_alias="uploadedBy")
+    download_url: str | None = Field(
+        None, validation_alias="downloadUrl", repr=False
+    )  # a secret; single reads
+    download_url_expires_s: int | None = Field(None, validation_alias="downloadUrlExpires")
+
+
+class RecentUploadRecord(Record):
+    """One of the viewer's ten latest uploads, in short."""
+
+    id: UuidText
+    claim_id: str = Field(validation_alias="claimId")
+
+
+class _TypeCount(Record):
+    count: int = Field(validation_alias="fileType")
+
+
+class ContentTypeRecord(Record):
+    """Number of the viewer's documents of one media type."""
+
+    content_type: str = Field(validation_alias="fileType")
+    counted: _TypeCount = Field(validation_alias="_count")
+
+
+class DocumentStatsRecord(Record):
+    """Figures over the documents that the viewer uploaded."""
+
+    total_documents: int = Field(validation_alias="totalDocuments")
+    documents_by_type: list[ContentTypeRecord] = Field(validation_alias="documentsByType")
+    recent_uploads: list[RecentUploadRecord] = Field(validation_alias="recentUploads")
+
+
+class CostDocsHealth(Record):
+    status: Word
+
+    @property
+    def dependency_down(self) -> bool:
+        return self.status != "healthy"
+
+
+class _Data(Record, Generic[T]):
+    data: T
+
+
+class _Documents(Record):
+    documents: list[DocumentRecord]
+    total: int
+
+
+DOCUMENTS = TypeAdapter(_Data[_Documents])
+DOCUMENT = TypeAdapter(_Data[DocumentRecord])
+DOCUMENT_STATS = TypeAdapter(_Data[DocumentStatsRecord])
+HEALTH = TypeAdapter(CostDocsHealth)
+
+
+class SearchRoute:
+    """Whether this deployment's search can be reached: found out by the first use, kept for the process."""
+
+    hidden = False
+
+
+class CostDocs:
+    """What one caller can ask cost docs."""
+
+    def __init__(self, upstream: Upstream, caller: Caller, search_route: SearchRoute) -> None:
+        self._upstream = upstream
+        self._caller = caller
+        self._search_route = search_route
+
+    async def documents_of_claim(
+        self, claim_id: str, *, limit: int = 100, page: int = 1
+    ) -> Page[DocumentRecord]:
+        """One page of the documents of one claim, newest first, with the count of all.
+
+        An unknown claim has an empty page. There is no form for several claims.
+
+        Source: `GET /api/v1/cost-docs/claim/{claimId}`, listDocumentsByClaim, cost-docs.openapi.yaml.
+        """
+        answer = await self._upstream.call(
+            self._caller,
+            "listDocumentsByClaim",
+            "GET",
+            f"/api/v1/cost-docs/claim/{path_id(claim_id)}",
+            DOCUMENTS,
+            params={"page": page, "limit": limit},
+        )
+        return Page(answer.value.data.documents, answer.value.data.total, answer.as_of)
+
+    async def document(self, document_id: str) -> Answer[DocumentRecord] | None:
+        """One document of anybody, with a link that was signed for this answer; None when there is none.
+
+        Every failure is a 404 there, so a broken cost docs can look like "none" here.
+
+        Source: `GET /api/v1/cost-docs/{id}`, getDocument, cost-docs.openapi.yaml.
+        """
+        try:
+            answer = await self._upstream.call(
+                self._caller, "getDocument", "GET", f"/api/v1/cost-docs/{path_id(document_id)}", DOCUMENT
+            )
+        except UpstreamNotFound:
+            return None
+        return Answer(answer.value.data, answer.as_of)
+
+    async def document_stats(self) -> Answer[DocumentStatsRecord]:
+        """Figures over the viewer's own uploads, and the ten latest of them, newest first.
+
+        Source: `GET /api/v1/cost-docs/stats/overview`, documentStats, cost-docs.openapi.yaml.
+        """
+        answer = await self._upstream.call(
+            self._caller, "documentStats", "GET", "/api/v1/cost-docs/stats/overview", DOCUMENT_STATS
+        )
+        return Answer(answer.value.data, answer.as_of)
+
+    async def documents_uploaded_by(
+        self, user_id: str, *, limit: int, page: int = 1
+    ) -> Page[DocumentRecord] | None:
+        """One page of what a user uploaded, newest first, with the count of all.
+
+        Returns:
+            None where the route is hidden, as published: another route takes "search" for an id and answers
+            404. That is asked once in the life of the process.
+
+        Source: `GET /api/v1/cost-docs/search`, searchDocuments, cost-docs.openapi.yaml.
+        """
+        if self._search_route.hidden:
+            return None
+        try:
+            answer = await self._upstream.call(
+                self._caller,
+                "searchDocuments",
+                "GET",
+                "/api/v1/cost-docs/search",
+                DOCUMENTS,
+                params={"uploadedBy": user_id, "page": page, "limit": limit},
+            )
+        except UpstreamNotFound:
+            self._search_route.hidden = True
+            return None
+        return Page(answer.value.data.documents, answer.value.data.total, answer.as_of)
+
+    async def health(self) -> Answer[CostDocsHealth]:
+        """Source: `GET /health`, costDocsHealth, cost-docs.openapi.yaml. Counts against the quota."""
+        return await self._upstream.call(self._caller, "costDocsHealth", "GET", "/health", HEALTH)

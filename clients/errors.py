@@ -1,0 +1,100 @@
+"""What can go wrong between the BFF and an upstream service.
+
+UpstreamError
+├── UpstreamUnavailable        no usable answer: refused, reset, 502, 503, 504
+│   └── UpstreamTimeout        no answer within the time budget
+├── UpstreamRateLimited        it answered 429: we asked too often
+├── UpstreamFailed             it answered 500: it broke on our request
+├── UpstreamRejected           it answered 4xx: our request was wrong
+│   ├── UpstreamNotFound       it answered 404
+│   └── UpstreamAuthFailed     it answered 401 or 403: our credentials were wrong
+├── ContractBroken             it answered 2xx in a shape we did not agree on
+├── ResultTooLarge             it has more rows than a bounded scan reads
+└── PaymentsIdentityMissing    stripe knows people by an integer, and the token carries none
+"""
+
+from typing import ClassVar
+
+
+class UpstreamError(Exception):
+    """One upstream call did not bring what was asked. Carries facts; `bff/errors.py` finds the words."""
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        upstream: str,
+        operation: str,
+        *,
+        status: int | None = None,
+        retry_after_ms: int | None = None,
+        said: str | None = None,
+    ) -> None:
+        super().__init__(upstream, operation, status)
+        self.upstream = upstream
+        self.operation = operation
+        self.status = status
+        self.retry_after_ms = retry_after_ms
+        self.said = said  # the service's own text: for telling disguised answers and for the log only
+
+
+class UpstreamUnavailable(UpstreamError):
+    """No usable answer: connection refused or reset, or 502, 503, 504."""
+
+    code = "SERVICE_UNAVAILABLE"
+    retryable = True
+
+
+class UpstreamTimeout(UpstreamUnavailable):
+    """No answer within the time budget; for a POST, the work may still have been done."""
+
+    code = "SERVICE_TIMEOUT"
+
+
+class UpstreamRateLimited(UpstreamError):
+    """429. Never tried again inside the request; `retry_after_ms` says when it makes sense."""
+
+    code = "RATE_LIMITED"
+    retryable = True
+
+
+class UpstreamFailed(UpstreamError):
+    """500 that is no disguised answer, or another 5xx that says nothing about availability."""
+
+    code = "SERVICE_FAILED"
+    retryable = True
+
+
+class UpstreamRejected(UpstreamError):
+    """4xx: the request was wrong, and will be wrong again."""
+
+    code = "SERVICE_REJECTED"
+
+
+class UpstreamNotFound(UpstreamRejected):
+    """404. What it means is the client method's to say: often "none"."""
+
+
+class UpstreamAuthFailed(UpstreamRejected):
+    """401 or 403 after the viewer's own token was verified: a fault of our configuration."""
+
+    code = "SERVICE_AUTH_FAILED"
+
+
+class ContractBroken(UpstreamError):
+    """2xx in a shape that was not agreed. Which field is in the log."""
+
+    code = "SERVICE_CONTRACT_BROKEN"
+
+
+class ResultTooLarge(UpstreamError):
+    """The rows beyond the scan limit were not read, so "none" cannot be said."""
+
+    code = "RESULT_TOO_LARGE"
+
+
+class PaymentsIdentityMissing(UpstreamError):
+    """The token has no `stripe_user_id`. Stripe is not asked: any other number is another person."""
+
+    code = "PAYMENTS_IDENTITY_MISSING"

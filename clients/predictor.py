@@ -1,0 +1,74 @@
+"""The FBA predictor: how likely claims are to be reimbursed, from their features. Keeps nothing."""
+
+from decimal import Decimal
+from typing import TypedDict
+
+from pydantic import TypeAdapter
+
+from clients.caller import Caller
+from clients.errors import ContractBroken
+from clients.records import Record, Word
+from clients.transport import Answer, Upstream
+
+
+class ClaimFeatures(TypedDict):
+    """What the predictor looks at. Decimals travel as text, which it reads as numbers."""
+
+    claim_amount: str
+    customer_history_score: str
+    product_category: str
+    days_since_purchase: int
+    claim_description: str | None
+
+
+class PredictionRecord(Record):
+    success_probability: Decimal
+    confidence: Decimal | None = None
+
+
+class _Predictions(Record):
+    predictions: list[PredictionRecord]
+
+
+class PredictorHealth(Record):
+    status: Word
+    model_loaded: bool
+
+    @property
+    def dependency_down(self) -> bool:
+        return not self.model_loaded or self.status != "healthy"
+
+
+PREDICTIONS = TypeAdapter(_Predictions)
+HEALTH = TypeAdapter(PredictorHealth)
+
+
+class Predictor:
+    """What one caller can ask the predictor."""
+
+    def __init__(self, upstream: Upstream, caller: Caller) -> None:
+        self._upstream = upstream
+        self._caller = caller
+
+    async def predictions(self, claims: list[ClaimFeatures]) -> Answer[list[PredictionRecord]]:
+        """One prediction per claim, matched by position: there are no ids in or out.
+
+        Args:
+            claims: 1 to 100; one that fails there fails all of them.
+
+        Raises:
+            ContractBroken: not as many predictions as claims, so none can be matched.
+
+        Source: `POST /predict-batch`, predictBatch, predictor.openapi.yaml.
+        """
+        answer = await self._upstream.call(
+            self._caller, "predictBatch", "POST", "/predict-batch", PREDICTIONS, body={"claims": claims}
+        )
+        predictions = answer.value.predictions
+        if len(predictions) != len(claims):
+            raise ContractBroken(self._upstream.name, "predictBatch", status=200)
+        return Answer(predictions, answer.as_of)
+
+    async def health(self) -> Answer[PredictorHealth]:
+        """Source: `GET /health`, predictorHealth, predictor.openapi.yaml."""
+        return await self._upstream.call(self._caller, "predictorHealth", "GET", "/health", HEALTH)

@@ -1,0 +1,30 @@
+"""What all records share: frozen, strict on what we use, deaf to what we do not; times in UTC.
+
+A record is what an upstream sent, in its own words. `Word` is a status, compared in lower case and
+trimmed; which graph value it stands for is the resolvers' to say.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Record(BaseModel):
+    """One thing an upstream sent."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", populate_by_name=True)
+
+
+def _in_utc(time: datetime) -> datetime:
+    """Some services send an offset, mcde sends none and means UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+UtcTime = Annotated[datetime, AfterValidator(_in_utc)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)]
+CountText = Annotated[int, Field(strict=False)]  # the refund engine sends counts as text
+UuidText = Annotated[
+    str,
+    StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),
+]

@@ -1,0 +1,1 @@
+"""Claim: money Amazon owes a seller, with all that is known of it. Owned by the refund engine."""

@@ -1,0 +1,85 @@
+"""Pages of lists, the Relay way: cursors over an offset, because offsets are what the services know."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from resolvers.errors import BadUserInput
+
+PAGE_SIZE_MAX = 100
+
+First = Annotated[int, strawberry.argument(description="Page size, 1 to 100.")]
+After = Annotated[str | None, strawberry.argument(description="Cursor to continue after.")]
+
+
+@strawberry.federation.type(
+    shareable=True,
+    description=(
+        "Where a page lies in a connection (Relay Cursor Connections). Cursors are opaque; they stand for an "
+        "offset, so a row that arrives meanwhile can repeat an item."
+    ),
+)
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether more items follow.")
+    has_previous_page: bool = strawberry.field(description="Whether items precede.")
+    start_cursor: str | None = strawberry.field(
+        description="Cursor of the first item; null when the page is empty."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="Cursor of the last item; null when the page is empty."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a list that `first` and `after` ask for."""
+
+    first: int
+    offset: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.first
+
+
+def window(first: int, after: str | None = None, *, at_most: int = PAGE_SIZE_MAX) -> Window:
+    """Read the paging arguments of a field.
+
+    Raises:
+        BadUserInput: `first` is out of bounds, or `after` is no cursor of this graph.
+    """
+    if not 1 <= first <= at_most:
+        raise BadUserInput(f"`first` must be from 1 to {at_most}; it was {first}.")
+    return Window(first, 0 if after is None or after is UNSET else _position(after) + 1)
+
+
+def cursor(position: int) -> str:
+    """The cursor of the item at a position, counted from 0."""
+    return base64.b64encode(f"offset:{position}".encode()).decode()
+
+
+def page_info(offset: int, count: int, *, has_next_page: bool) -> PageInfo:
+    """Where a page of `count` items lies that begins at `offset`."""
+    return PageInfo(
+        has_next_page=has_next_page,
+        has_previous_page=offset > 0,
+        start_cursor=cursor(offset) if count else None,
+        end_cursor=cursor(offset + count - 1) if count else None,
+    )
+
+
+def _position(after: str) -> int:
+    try:
+        kind, _, position = base64.b64decode(after, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        kind, position = "", ""
+    # Nine digits: an offset beyond a billion is nobody's, and upstreams turn huge ones into a 500.
+    if kind != "offset" or not (position.isascii() and position.isdigit() and len(position) <= 9):
+        raise BadUserInput(
+            "`after` is no cursor of this API. Pass an `endCursor` exactly as it was received."
+        )
+    return int(position)

@@ -1,0 +1,105 @@
+"""How a field says whom it asks.
+
+`asks`    a field with a resolver of its own
+`loads`   a field that one loader answers: loader and key are data, so that a whole level of objects can be
+          loaded at once without calling a resolver for each
+
+Both print `@upstream` into the schema and check the scope before anything is asked.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import strawberry
+from strawberry.schema_directive import Location
+
+from resolvers.context import Info
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="upstream",
+    repeatable=True,
+    description=(
+        "The service that must answer before this field has a value; repeated when the field needs several. "
+        "The value equals `errors[].extensions.service` and `ServiceHealth.name`."
+    ),
+)
+class UpstreamDirective:
+    service: str = strawberry.field(
+        description="Slug of the service: refund-engine, integrations, cost-docs, stripe, mcde or predictor."
+    )
+
+
+def asks(
+    *services: str, description: str, scope: str | None = None
+) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+    """Make a field of an async resolver.
+
+    Args:
+        services: slugs of the services it needs, for `@upstream`.
+        scope: what the viewer's token must carry; None inherits the parent's.
+    """
+
+    def field_of(resolve: Callable[..., Awaitable[Any]]) -> Any:
+        @wraps(resolve)
+        async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
+            info.context.require(scope)
+            return await resolve(self, info, **arguments)
+
+        return _field(resolver, services, description)
+
+    return field_of
+
+
+def loads(
+    loader: str,
+    *services: str,
+    key: str | Callable[..., Any],
+    description: str,
+    scope: str | None = None,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Make a field of a plain method that turns what a loader found into the field's value.
+
+    The method is called as `method(self, found, **arguments)`. It asks nobody.
+
+    Args:
+        loader: attribute of `resolvers.loaders.Loaders`.
+        services: slugs of the services it needs, for `@upstream`.
+        key: attribute of the object that is the loader's key, or a function of the object and the field's
+            arguments where they are part of the question. A key of None asks nobody and finds None.
+        scope: what the viewer's token must carry; None inherits the parent's.
+    """
+
+    def field_of(finish: Callable[..., Any]) -> Any:
+        parent, _found, *given = inspect.signature(finish).parameters.values()
+        defaults = {each.name: each.default for each in given if each.default is not inspect.Parameter.empty}
+
+        def key_of(parent: Any, arguments: dict[str, Any]) -> Any:
+            return getattr(parent, key) if isinstance(key, str) else key(parent, **defaults | arguments)
+
+        @wraps(finish)
+        async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
+            info.context.require(scope)
+            loading_key = key_of(self, arguments)
+            found = None
+            if loading_key is not None:
+                found = await getattr(info.context.loaders, loader).load(loading_key)
+            return finish(self, found, **arguments)
+
+        # Strawberry reads the arguments from the signature: `found` is not one of them, `info` is asked for.
+        info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
+        resolver.__signature__ = inspect.signature(finish).replace(parameters=[parent, info, *given])  # type: ignore[attr-defined]
+        return _field(resolver, services, description)
+
+    return field_of
+
+
+def _field(resolver: Callable[..., Any], services: tuple[str, ...], description: str) -> Any:
+    return strawberry.field(
+        resolver=resolver,
+        description=description,
+        directives=[UpstreamDirective(service=service) for service in services],
+    )

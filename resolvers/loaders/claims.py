@@ -1,0 +1,138 @@
+"""Loaders of claims and their ledger, from the refund engine.
+
+The engine cannot be asked for several ids. A few are asked one by one; for more, the viewer's list is read
+and indexed, and only the misses are asked one by one. Its single reads show anybody's claim: the owner is
+compared here, and somebody else's claim is "none".
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any
+
+from aiodataloader import DataLoader
+
+from clients.caller import Viewer
+from clients.directory import Clients
+from clients.errors import ResultTooLarge, UpstreamError
+from clients.refund_engine import ClaimRecord, ClaimStatsRecord, LedgerRecord
+from clients.store import Store
+from clients.transport import Answer, Page
+from resolvers.loaders.batching import Scan, Shared, each, loader, scan
+
+MaybeClaim = Answer[ClaimRecord] | None
+
+SINGLES_AT_MOST = 3  # so many keys are asked one by one; a list page is dearer than three rows
+SINGLES_AT_ONCE = 5
+LIST_PAGE = 200
+LIST_PAGES_AT_MOST = 2
+LEDGER_ROWS_AT_MOST = 500
+LEDGER_AT_ONCE = 4
+STATE_PAGES_AT_MOST = 3
+
+
+class ClaimLoaders:
+    """Whatever is asked of claims in one operation."""
+
+    def __init__(self, viewer: Viewer, clients: Clients, store: Store) -> None:
+        self.viewer = viewer
+        self.clients = clients
+        self.store = store
+
+    @cached_property
+    def claim_by_id(self) -> DataLoader[str, MaybeClaim]:
+        """The viewer's claim with an id; None when there is none."""
+
+        async def batch(claim_ids: list[str]) -> list[MaybeClaim | UpstreamError]:
+            return await self._claims(claim_ids, self.clients.refund_engine.claim, lambda claim: claim.id)
+
+        return loader(batch)
+
+    @cached_property
+    def claim_by_case_number(self) -> DataLoader[str, MaybeClaim]:
+        """The viewer's claim with a number; None when there is none."""
+
+        async def batch(case_numbers: list[str]) -> list[MaybeClaim | UpstreamError]:
+            ask = self.clients.refund_engine.claim_by_case_number
+            return await self._claims(case_numbers, ask, lambda claim: claim.case_number)
+
+        return loader(batch)
+
+    @cached_property
+    def ledger_by_claim_id(self) -> DataLoader[str, Page[LedgerRecord]]:
+        """All ledger rows of one claim, newest first. The claim is known to be the viewer's."""
+
+        async def batch(claim_ids: list[str]) -> list[Page[LedgerRecord] | UpstreamError]:
+            if len(claim_ids) > 1:
+                page = await self.clients.refund_engine.ledger_page(limit=LEDGER_ROWS_AT_MOST)
+                if (page.total or 0) <= LEDGER_ROWS_AT_MOST:
+                    of_claim: defaultdict[str | None, list[LedgerRecord]] = defaultdict(list)
+                    for row in page.rows:
+                        of_claim[row.case_id].append(row)
+                    return [Page(of_claim[key], len(of_claim[key]), page.as_of) for key in claim_ids]
+            return await each(claim_ids, self._ledger, at_once=LEDGER_AT_ONCE)
+
+        return loader(batch)
+
+    @cached_property
+    def claim_stats(self) -> Shared[Answer[ClaimStatsRecord]]:
+        """Figures over all claims of the viewer."""
+        return Shared(self.clients.refund_engine.claim_stats)
+
+    async def claims_page(self, **question: Any) -> Page[ClaimRecord]:
+        """As `RefundEngine.claims_page`; its rows need not be asked for again."""
+        return self._remembered(await self.clients.refund_engine.claims_page(**question))
+
+    async def claims_found(self, text: str, *, limit: int) -> Page[ClaimRecord]:
+        """As `RefundEngine.claims_found`; its rows need not be asked for again."""
+        return self._remembered(await self.clients.refund_engine.claims_found(text, limit=limit))
+
+    async def claims_in_state(self, status: str) -> Scan[ClaimRecord]:
+        """The viewer's claims in one state, up to 600."""
+
+        async def page_at(offset: int) -> Page[ClaimRecord]:
+            return await self.claims_page(status=status, limit=LIST_PAGE, offset=offset)
+
+        return await scan(page_at, page_size=LIST_PAGE, pages_at_most=STATE_PAGES_AT_MOST)
+
+    async def _claims(
+        self,
+        keys: list[str],
+        ask: Callable[[str], Awaitable[MaybeClaim]],
+        key_of: Callable[[ClaimRecord], str],
+    ) -> list[MaybeClaim | UpstreamError]:
+        found: dict[str, MaybeClaim | UpstreamError] = {}
+        if len(keys) > SINGLES_AT_MOST:
+            for number in range(LIST_PAGES_AT_MOST):
+                page = await self.claims_page(limit=LIST_PAGE, offset=number * LIST_PAGE)
+                found |= {key_of(row): Answer(row, page.as_of) for row in page.rows}
+                read = (number + 1) * LIST_PAGE
+                if (page.total or 0) <= read or all(key in found for key in keys):
+                    break
+
+        async def single(key: str) -> MaybeClaim:
+            answer = await ask(key)
+            if answer is None or answer.value.user_id != self.viewer.user_id:
+                return None
+            self._remember(answer)
+            return answer
+
+        misses = [key for key in keys if key not in found]
+        found |= dict(zip(misses, await each(misses, single, at_once=SINGLES_AT_ONCE), strict=True))
+        return [found[key] for key in keys]
+
+    def _remembered(self, page: Page[ClaimRecord]) -> Page[ClaimRecord]:
+        rows = [row for row in page.rows if row.user_id == self.viewer.user_id]
+        for row in rows:
+            self._remember(Answer(row, page.as_of))
+        return Page(rows, page.total, page.as_of)
+
+    def _remember(self, answer: Answer[ClaimRecord]) -> None:
+        self.claim_by_id.prime(answer.value.id, answer)
+        self.claim_by_case_number.prime(answer.value.case_number, answer)
+
+    async def _ledger(self, claim_id: str) -> Page[LedgerRecord]:
+        page = await self.clients.refund_engine.ledger_page(claim_id=claim_id, limit=LEDGER_ROWS_AT_MOST)
+        if (page.total or 0) > LEDGER_ROWS_AT_MOST:
+            raise ResultTooLarge("refund-engine", "listLedger")
+        return page

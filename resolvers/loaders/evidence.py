@@ -1,0 +1,87 @@
+"""Loaders of judgements: mcde on documents, the predictor on claims. All are worked out anew each time."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from aiodataloader import DataLoader
+
+from clients.errors import UpstreamError
+from clients.mcde import CostEstimateRecord, EvidenceValidationRecord
+from clients.predictor import ClaimFeatures, PredictionRecord
+from clients.refund_engine import ClaimRecord
+from clients.transport import Answer
+from resolvers.loaders.batching import each, loader
+from resolvers.loaders.claims import ClaimLoaders
+
+AT_ONCE = 4
+PREDICTIONS_PER_CALL = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceKey:
+    """A document that the viewer may see, and the claim that it names."""
+
+    document_id: str
+    claim_id: str
+
+
+class EvidenceLoaders(ClaimLoaders):
+    """Whatever is judged in one operation."""
+
+    @cached_property
+    def evidence_validation_by_document(self) -> DataLoader[EvidenceKey, Answer[EvidenceValidationRecord]]:
+        """Whether a document holds as evidence for its claim."""
+
+        async def ask(key: EvidenceKey) -> Answer[EvidenceValidationRecord]:
+            return await self.clients.mcde.evidence_validation(
+                claim_id=key.claim_id, document_id=key.document_id
+            )
+
+        async def batch(keys: list[EvidenceKey]) -> list[Answer[EvidenceValidationRecord] | UpstreamError]:
+            return await each(keys, ask, at_once=AT_ONCE)
+
+        return loader(batch)
+
+    @cached_property
+    def cost_estimate_by_document(self) -> DataLoader[EvidenceKey, Answer[CostEstimateRecord]]:
+        """What the goods in a document cost to make."""
+
+        async def ask(key: EvidenceKey) -> Answer[CostEstimateRecord]:
+            return await self.clients.mcde.cost_estimate(claim_id=key.claim_id, document_id=key.document_id)
+
+        async def batch(keys: list[EvidenceKey]) -> list[Answer[CostEstimateRecord] | UpstreamError]:
+            return await each(keys, ask, at_once=AT_ONCE)
+
+        return loader(batch)
+
+    @cached_property
+    def live_prediction_by_claim(self) -> DataLoader[ClaimRecord, PredictionRecord]:
+        """The predictor's present answer for a claim, one call for 100 claims."""
+
+        async def ask(claims: tuple[ClaimRecord, ...]) -> list[PredictionRecord]:
+            return (await self.clients.predictor.predictions([_features(claim) for claim in claims])).value
+
+        async def batch(claims: list[ClaimRecord]) -> list[PredictionRecord | UpstreamError]:
+            chunks = [
+                tuple(claims[start : start + PREDICTIONS_PER_CALL])
+                for start in range(0, len(claims), PREDICTIONS_PER_CALL)
+            ]
+            answers: list[PredictionRecord | UpstreamError] = []
+            for chunk, predictions in zip(chunks, await each(chunks, ask, at_once=AT_ONCE), strict=True):
+                if isinstance(predictions, UpstreamError):
+                    answers += [predictions] * len(chunk)
+                else:
+                    answers += predictions
+            return answers
+
+        return loader(batch)
+
+
+def _features(claim: ClaimRecord) -> ClaimFeatures:
+    return ClaimFeatures(
+        claim_amount=str(claim.claim_amount),
+        customer_history_score=str(claim.customer_history_score),
+        product_category=claim.product_category,
+        days_since_purchase=claim.days_since_purchase,
+        claim_description=claim.claim_description,
+    )

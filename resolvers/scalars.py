@@ -1,0 +1,57 @@
+"""How values without fields of their own travel: times and decimals, exact and as text."""
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+import strawberry
+from strawberry.types.scalar import ScalarDefinition
+
+from resolvers.errors import BadUserInput
+
+
+def _time_text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time(text: object) -> datetime:
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise BadUserInput("A DateTime is RFC 3339 text, such as `2025-09-30T14:05:00Z`.") from None
+    if time.tzinfo is None:
+        raise BadUserInput("A DateTime needs its zone: end it with `Z`.")
+    return time
+
+
+def _decimal(text: object) -> Decimal:
+    try:
+        value = Decimal(str(text))
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise BadUserInput('A Decimal is a number as text, such as `"324.50"`.')
+    return value
+
+
+def _decimal_text(value: Decimal) -> str:
+    return format(value, "f")
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A point in time: RFC 3339, always UTC on output (`2025-09-30T14:05:00Z`).",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
+        serialize=_time_text,
+        parse_value=_time,
+    ),
+    Decimal: strawberry.scalar(
+        name="Decimal",
+        description=(
+            'An exact decimal number, sent as a string (`"324.50"`) so that no precision is lost '
+            "in JavaScript."
+        ),
+        serialize=_decimal_text,
+        parse_value=_decimal,
+    ),
+}
