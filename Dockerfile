@@ -10,7 +10,6 @@ COPY bff ./bff
 COPY resolvers ./resolvers
 COPY clients ./clients
 COPY operations ./operations
-COPY schema.graphql ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-dev --no-editable
 

@@ -2,12 +2,18 @@
 
 import os
 
+from pydantic import ValidationError
+
 from bff.app import create_app
 from bff.settings import Settings, misspelt
 from bff.telemetry import configure_logging
 
 if unknown := misspelt(os.environ):
-    raise SystemExit(f"Unknown settings: {', '.join(unknown)}. See bff/settings.py for those that exist.")
+    raise SystemExit(f"Unknown settings: {', '.join(unknown)}. bff/settings.py lists those that exist.")
+try:
+    settings = Settings()  # type: ignore[call-arg]  # the environment gives the rest
+except ValidationError as exc:
+    raise SystemExit(f"The settings cannot be used.\n{exc}") from None
 
 configure_logging(readable=False)
-app = create_app(Settings())  # type: ignore[call-arg]  # the environment gives the rest
+app = create_app(settings)

@@ -32,7 +32,12 @@ class Settings(BaseSettings):
     """What the process is told."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BFF_", env_nested_delimiter="__", extra="forbid", frozen=True, populate_by_name=True
+        env_prefix="BFF_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # an input may be a secret
     )
 
     integrations_url: AnyHttpUrl = Field(

@@ -1,0 +1,54 @@
+"""Real processes for drills: started in a group of their own, ended with it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+STARTED_WITHIN_S = 60  # a clean clone installs itself first
+
+
+@contextlib.contextmanager
+def process(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command until the block ends."""
+    running = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=dict(env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield running
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGTERM)
+        running.wait(timeout=20)
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(url: str) -> None:
+    """Ask until it answers 200, for a minute."""
+    give_up_at_s = time.monotonic() + STARTED_WITHIN_S
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=1).is_success:
+                return
+        if time.monotonic() > give_up_at_s:
+            raise AssertionError(f"{url} did not answer within {STARTED_WITHIN_S} s")
+        time.sleep(0.2)
