@@ -26,6 +26,7 @@ SCOPES = (
     "payments:read",
 )
 
+_DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -98,13 +99,17 @@ def _viewer(claims: dict[str, Any]) -> Viewer:
     user_id, scope = claims["user_id"], claims.get("scope", "")
     if not isinstance(user_id, str) or not _UUID.fullmatch(user_id) or not isinstance(scope, str):
         raise Unauthenticated("The token is not valid here. Sign in again.")
+    try:
+        expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+    except (OSError, OverflowError, ValueError):  # beyond the calendar, as milliseconds are
+        raise Unauthenticated("The token is not valid here. Sign in again.") from None
     return Viewer(
         user_id=user_id.lower(),
         email=_text(claims.get("email")),
         name=_text(claims.get("name")),
         stripe_user_id=_stripe_user_id(claims.get("stripe_user_id")),
         scopes=frozenset(scope.split()),
-        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        expires_at=expires_at,
     )
 
 
@@ -114,7 +119,7 @@ def _text(claim: object) -> str | None:
 
 def _stripe_user_id(claim: object) -> int | None:
     """Digits only, within 32 bits; anything else is no identity, and stripe is then not asked."""
-    number = int(claim) if isinstance(claim, str) and claim.isascii() and claim.isdigit() else claim
+    number = int(claim) if isinstance(claim, str) and _DIGITS.fullmatch(claim) else claim
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= STRIPE_USER_ID_MAX:
         return None
     return number

@@ -11,6 +11,7 @@ No text of a service, of Python or of a database ever leaves: messages are writt
 `RequestError`, or by graphql-core about the document it was sent.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ from resolvers.errors import RequestError
 log = structlog.get_logger()
 
 MESSAGE_CHARS_AT_MOST = 300  # graphql-core quotes the document, and a document may be long
+
+_JSON_WORDS = {"None": "null", "True": "true", "False": "false"}  # graphql-core quotes values as Python does
+_PYTHON_WORDS = re.compile(rf"\b({'|'.join(_JSON_WORDS)})\b")
 
 DISPLAY_NAMES = {service.name: service.display_name for service in SERVICES}
 MESSAGES = {
@@ -79,7 +83,7 @@ def _own(error: GraphQLError, cause: Exception | None) -> tuple[str, str]:
     if isinstance(cause, RequestError):
         return cause.code, str(cause)
     if cause is None:  # graphql-core's own word on a document or a value
-        return "BAD_USER_INPUT", error.message
+        return "BAD_USER_INPUT", _PYTHON_WORDS.sub(lambda word: _JSON_WORDS[word[0]], error.message)
     return "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Quote the support code."
 
 

@@ -52,19 +52,10 @@ def health_routes(
             context_value=context,
             operation_name=operation,
         )
-        value = (result.data or {}).get(field)
-        body: dict[str, Any] = {"data": value}
-        status = 200 if value is not None else 404
+        body: dict[str, Any] = {"data": (result.data or {}).get(field)}
         if result.errors:
             body["errors"] = [error.formatted for error in result.errors]
-            codes = {error["extensions"]["code"] for error in body["errors"]}
-            status = 400 if codes == {"BAD_USER_INPUT"} else 500
-        return Response(
-            orjson.dumps(body),
-            status_code=status,
-            media_type="application/json",
-            headers={"cache-control": "no-store"},
-        )
+        return _json(body, 500 if result.errors else 200)
 
     @router.get("/livez")
     async def livez() -> dict[str, str]:
@@ -85,8 +76,18 @@ def health_routes(
 
     @router.get("/api/services/{service}/health")
     async def service_health(request: Request, service: str) -> Response:
-        return await answer(
-            "OneServiceHealth", context_of(request), "node", id=global_id("ServiceHealth", service)
-        )
+        context = context_of(request)
+        if context.health.state(service) is None:
+            return _json({"data": None}, 404)
+        return await answer("OneServiceHealth", context, "node", id=global_id("ServiceHealth", service))
 
     return router
+
+
+def _json(body: dict[str, Any], status: int) -> Response:
+    return Response(
+        orjson.dumps(body),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "no-store"},
+    )

@@ -6,16 +6,20 @@ from typing import Any
 
 import strawberry
 import structlog
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationDefinitionNode
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from bff.errors import explained, log_unexpected
 from resolvers.claims.queries import ClaimQueries
-from resolvers.context import Context
+from resolvers.context import Context, Info
 from resolvers.dashboard import DashboardQueries
 from resolvers.detections import DetectionQueries
 from resolvers.documents import DocumentQueries
+from resolvers.errors import BadUserInput
 from resolvers.integrations import IntegrationQueries
 from resolvers.node import NODE_TYPES, NodeQueries
 from resolvers.payments import PaymentQueries
@@ -45,19 +49,42 @@ class Query(
     """Every query field of every noun, in this order."""
 
 
+# The request holds no operation that could be run; the endpoint refuses it.
+NO_OPERATION = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
+
+
 class OperationEnd(SchemaExtension):
     """When an operation has ended: its errors in our words, and one log event."""
 
     def on_operation(self) -> Iterator[None]:
         started_s = time.perf_counter()
+        try:
+            yield
+        except NO_OPERATION:
+            raise
+        except Exception as exc:  # a syntax error, an operation that nobody named: nothing was executed
+            error = exc if isinstance(exc, GraphQLError) else GraphQLError(str(exc), original_error=exc)
+            [refusal] = self._ended([error], started_s)
+            raise refusal from None
+        result: Any = self.execution_context.result  # graphql-core's; Strawberry's when nothing was executed
+        errors = self._ended((result and result.errors) or [], started_s)
+        if errors:
+            result.errors = errors
+
+    def on_validate(self) -> Iterator[None]:
+        # Strawberry would run the first of several; GraphQL demands that the client says which.
+        execution = self.execution_context
+        nodes = execution.graphql_document.definitions if execution.graphql_document else ()
+        names = [node.name and node.name.value for node in nodes if isinstance(node, OperationDefinitionNode)]
+        if execution._provided_operation_name is None and len(names) > 1 and all(names):
+            raise GraphQLError("The document holds several operations: name one of them in `operationName`.")
         yield
+
+    def _ended(self, errors: list[GraphQLError], started_s: float) -> list[GraphQLError]:
         execution = self.execution_context
         context: Context = execution.context
-        result: Any = execution.result  # graphql-core's, or Strawberry's where nothing was executed
-        errors: list[GraphQLError] = []
-        if result is not None and result.errors:
-            log_unexpected(result.errors)
-            errors = result.errors = [explained(error, context.support_code) for error in result.errors]
+        log_unexpected(errors)
+        errors = [explained(error, context.support_code) for error in errors]
         log.info(
             "operation.executed",
             operation=execution.operation_name or "unnamed",
@@ -67,6 +94,7 @@ class OperationEnd(SchemaExtension):
             upstream_calls=dict(context.caller.calls),
             duration_ms=round((time.perf_counter() - started_s) * 1000, 1),
         )
+        return errors
 
 
 class Schema(strawberry.federation.Schema):
@@ -74,6 +102,22 @@ class Schema(strawberry.federation.Schema):
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Log nothing: Strawberry would log each client's mistake with its document. See `OperationEnd`."""
+
+    def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[Any]:
+        """Answer `_entities`: each representation by its type's `resolve_reference`, each failing alone.
+
+        Strawberry's own hands whatever the representation holds to Python, which then complains.
+        """
+        return [_entity(info, representation) for representation in representations]
+
+
+def _entity(info: Info, representation: object) -> Any:
+    given = representation if isinstance(representation, dict) else {}
+    type_name, entity_id = given.get("__typename"), given.get("id")
+    entity = NODE_TYPES.get(type_name) if isinstance(type_name, str) else None
+    if not hasattr(entity, "resolve_reference") or not isinstance(entity_id, str):
+        return BadUserInput("A representation is the `__typename` of an entity of this API, and its `id`.")
+    return entity.resolve_reference(info, entity_id)  # type: ignore[union-attr]
 
 
 def build_schema() -> Schema:

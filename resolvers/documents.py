@@ -2,7 +2,8 @@
 
 field                         asks              loader
 Query.documents               cost docs         documents_uploaded
-Query.document                cost docs         document_by_id
+Query.document                cost docs,        document_by_id
+                              refund engine
 Document.signedUrl            cost docs         link_by_document_id
 Document.claim                refund engine     claim_by_id
 Document.evidenceValidation   mcde              evidence_validation_by_document
@@ -204,6 +205,7 @@ class DocumentQueries:
 
     @asks(
         "cost-docs",
+        "refund-engine",  # where somebody else uploaded it: whether the claim it proves is the viewer's
         scope="documents:read",
         description="One document; null without an error when there is none.",
     )

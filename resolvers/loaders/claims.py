@@ -1,8 +1,8 @@
 """Loaders of claims and their ledger, from the refund engine.
 
 The engine cannot be asked for several ids. A few are asked one by one; for more, the viewer's list is read
-and indexed, and only the misses are asked one by one. Its single reads show anybody's claim: the owner is
-compared here, and somebody else's claim is "none".
+and indexed, and only what a list too long to be read to its end lacks is asked one by one. Its single reads
+show anybody's claim: the owner is compared here, and somebody else's claim is "none".
 """
 
 from collections import defaultdict
@@ -102,12 +102,13 @@ class ClaimLoaders:
         key_of: Callable[[ClaimRecord], str],
     ) -> list[MaybeClaim | UpstreamError]:
         found: dict[str, MaybeClaim | UpstreamError] = {}
+        complete = False
         if len(keys) > SINGLES_AT_MOST:
             for number in range(LIST_PAGES_AT_MOST):
                 page = await self.claims_page(limit=LIST_PAGE, offset=number * LIST_PAGE)
                 found |= {key_of(row): Answer(row, page.as_of) for row in page.rows}
-                read = (number + 1) * LIST_PAGE
-                if (page.total or 0) <= read or all(key in found for key in keys):
+                complete = (page.total or 0) <= (number + 1) * LIST_PAGE
+                if complete or all(key in found for key in keys):
                     break
 
         async def single(key: str) -> MaybeClaim:
@@ -118,7 +119,10 @@ class ClaimLoaders:
             return answer
 
         misses = [key for key in keys if key not in found]
-        found |= dict(zip(misses, await each(misses, single, at_once=SINGLES_AT_ONCE), strict=True))
+        if complete:  # all of the viewer's claims were read: what is missing is not theirs
+            found |= dict.fromkeys(misses)
+        else:
+            found |= dict(zip(misses, await each(misses, single, at_once=SINGLES_AT_ONCE), strict=True))
         return [found[key] for key in keys]
 
     def _remembered(self, page: Page[ClaimRecord]) -> Page[ClaimRecord]:

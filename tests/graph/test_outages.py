@@ -1,0 +1,185 @@
+"""The outage drill: whatever fails, each screen answers in time, with all it can have and why not more.
+
+Every stored read operation, with each of the six services broken in each way, alone and together. What must
+hold of each answer is in `explained.py`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from explained import complaints
+from graphql import GraphQLSchema, build_schema, parse
+from read_operations import variables_for
+
+from bff.operations import stored_operations
+from bff.sandbox.faults import SERVICES
+
+CODE_OF = {
+    "down": "SERVICE_UNAVAILABLE",
+    "hang": "SERVICE_TIMEOUT",
+    "error": "SERVICE_FAILED",
+    "garbage": "SERVICE_CONTRACT_BROKEN",
+}
+OUTAGES = [
+    *((service,) for service in SERVICES),
+    ("refund-engine", "stripe"),
+    ("integrations", "cost-docs"),
+    SERVICES,
+]
+CLAIMS = 30
+BUDGET_S = 0.6
+RESERVE_S = 0.1
+GRACE_S = 0.15  # for putting the answer together
+TICK_S = 0.01
+AT_ONCE = 7  # operations: enough to share the waiting for a service that hangs
+
+
+@cache
+def published_schema() -> GraphQLSchema:
+    """The schema as clients know it, with the directives that say who is asked."""
+    text = (Path(__file__).parents[2] / "schema.graphql").read_text()
+    # The federation's own directives are the router's to define.
+    return build_schema(text, assume_valid=True)
+
+
+def named(outage: tuple[str, ...]) -> str:
+    return "everything" if outage == SERVICES else "+".join(outage)
+
+
+def unexplained(operation: str, healthy: Any, answer: Any, failed: dict[str, str]) -> list[str]:
+    """What an answer to a stored operation leaves unexplained."""
+    document = parse(stored_operations()[operation])
+    return complaints(published_schema(), document, healthy.data, answer.data, answer.errors, failed)
+
+
+class Stolen:
+    """How long the machine let this process wait for a core, which is not the BFF's fault."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            began_s, busy_s = time.perf_counter(), time.process_time()
+            await asyncio.sleep(TICK_S)
+            worked_s = time.process_time() - busy_s
+            self.total_s += max(0.0, time.perf_counter() - began_s - TICK_S - worked_s)
+
+
+@pytest.fixture
+async def stolen() -> AsyncIterator[Stolen]:
+    stolen = Stolen()
+    watching = asyncio.create_task(stolen.watch())
+    yield stolen
+    watching.cancel()
+
+
+@pytest.mark.parametrize("fault", CODE_OF)
+@pytest.mark.parametrize("outage", OUTAGES, ids=named)
+async def test_every_read_explains_an_outage(make_bff, stolen, outage, fault):
+    """One service's outage costs its own fields, each with the reason beside it, and never the screen."""
+    bff = await make_bff(claims=CLAIMS, reserve_s=RESERVE_S, mcde_repaired=True)
+    variables = variables_for(bff.sandbox.world)
+    healthy = {operation: await bff.ask(operation, **variables[operation]) for operation in variables}
+    assert {operation: answer.errors for operation, answer in healthy.items() if answer.errors} == {}
+    for service in outage:
+        bff.sandbox.faults[service] = fault
+    failed = dict.fromkeys(outage, CODE_OF[fault])
+    # Only a service that hangs uses up the budget: the others must answer long before, without one.
+    budget_ms = int(BUDGET_S * 1000) if fault == "hang" else None
+    places = asyncio.Semaphore(AT_ONCE if fault == "hang" else 1)
+
+    async def faults_in(operation: str) -> list[str]:
+        async with places:
+            started_s, stolen_s = time.perf_counter(), stolen.total_s
+            answer = await bff.ask(operation, budget_ms=budget_ms, **variables[operation])
+            took_s = time.perf_counter() - started_s - (stolen.total_s - stolen_s)
+        faults = unexplained(operation, healthy[operation], answer, failed)
+        if answer.status != 200:
+            faults.append(f"status {answer.status}")
+        if took_s > BUDGET_S + GRACE_S:
+            faults.append(f"took {took_s:.2f} s")
+        return faults
+
+    found = zip(variables, await asyncio.gather(*map(faults_in, variables)), strict=True)
+
+    assert {operation: faults for operation, faults in found if faults} == {}
+
+
+def forget_the_error(answer: Any) -> None:
+    answer.errors.clear()
+
+
+def tell_it_twice(answer: Any) -> None:
+    answer.errors.append(answer.errors[0])
+
+
+def accuse_another(answer: Any) -> None:
+    answer.errors[0]["extensions"]["service"] = "mcde"
+
+
+def say_another_code(answer: Any) -> None:
+    answer.errors[0]["extensions"]["code"] = "SERVICE_TIMEOUT"
+
+
+def say_more_than_agreed(answer: Any) -> None:
+    answer.errors[0]["extensions"]["said"] = "ECONNREFUSED 10.0.0.7:4000"
+
+
+def point_beside_it(answer: Any) -> None:
+    answer.errors[0]["path"] = ["claim", "documents"]
+
+
+def lose_what_was_well(answer: Any) -> None:
+    answer.data["claim"]["submission"] = None
+
+
+def invent_a_zero(answer: Any) -> None:
+    answer.data["claim"]["claimedAmount"]["amount"] = "0.00"
+
+
+def cut_a_list(answer: Any) -> None:
+    answer.data["claim"]["documents"]["nodes"].pop()
+
+
+def hide_the_gap(answer: Any) -> None:
+    answer.data["claim"]["timeline"]["missingServices"].clear()
+
+
+def fill_the_gap(answer: Any) -> None:
+    answer.data["claim"]["timeline"]["edges"][0]["node"]["note"] = "Paid."
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        forget_the_error,
+        tell_it_twice,
+        accuse_another,
+        say_another_code,
+        say_more_than_agreed,
+        point_beside_it,
+        lose_what_was_well,
+        invent_a_zero,
+        cut_a_list,
+        hide_the_gap,
+        fill_the_gap,
+    ],
+)
+async def test_the_drill_itself(bff, tamper):
+    """A drill that overlooks a dishonest answer would vouch for it."""
+    variables = variables_for(bff.sandbox.world)["CaseDetail"]
+    healthy = await bff.ask("CaseDetail", **variables)
+    bff.sandbox.down.add("stripe")
+    answer = await bff.ask("CaseDetail", **variables)
+    failed = {"stripe": "SERVICE_UNAVAILABLE"}
+    assert unexplained("CaseDetail", healthy, answer, failed) == []
+
+    tamper(answer)
+
+    assert unexplained("CaseDetail", healthy, answer, failed) != []
