@@ -50,7 +50,7 @@ web: ## Rebuild bff/static/graphiql (needs Node 20.19 or newer; nothing else her
 
 $(READY): pyproject.toml uv.lock
 	@[ -x .venv/bin/python ] || python3 -m venv .venv
-	@command -v uv >/dev/null || [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@command -v uv >/dev/null || [ -x .venv/bin/uv ] || { .venv/bin/python -m ensurepip >/dev/null && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv; }
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	@touch $@
 

@@ -160,7 +160,9 @@ class DocumentConnection:
 
     nodes: list[Document] = strawberry.field(description="Items without their cursors.")
     page_info: PageInfo = strawberry.field(description="Where this page lies.")
-    total_count: int | None = strawberry.field(description="How many in all.")
+    total_count: int | None = strawberry.field(
+        description="How many in all; null when the owner did not count."
+    )
     is_truncated: bool = strawberry.field(
         description=(
             "Whether documents exist that no page reaches: a cost-docs without working search lists only the "

@@ -136,7 +136,9 @@ class PaymentConnection:
 
     nodes: list[Payment] = strawberry.field(description="Items without their cursors.")
     page_info: PageInfo = strawberry.field(description="Where this page lies.")
-    total_count: int | None = strawberry.field(description="How many match in all.")
+    total_count: int | None = strawberry.field(
+        description="How many match in all; null when the owner did not count."
+    )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
     offset: strawberry.Private[int]
 
