@@ -5,13 +5,13 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md ./
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-dev --no-install-project
+    uv sync --locked --no-dev --extra postgres --no-install-project
 COPY bff ./bff
 COPY resolvers ./resolvers
 COPY clients ./clients
 COPY operations ./operations
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-dev --no-editable
+    uv sync --locked --no-dev --extra postgres --no-editable
 
 FROM python:3.13-slim
 COPY --from=build /src/.venv /app/.venv

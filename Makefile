@@ -21,6 +21,10 @@ check: format lint types layers test schema-check ## Everything CI checks first:
 
 drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean clone
 	.venv/bin/python -m pytest -m slow --timeout 600
+	HYPOTHESIS_EXAMPLES=300 .venv/bin/python -m pytest tests/graph/test_no_unexplained_null.py
+
+soak: $(READY) ## Run the soak for ten minutes (SOAK_S=… for another time): memory, tasks and sockets stay flat
+	SOAK_S=$(or $(SOAK_S),600) .venv/bin/python -m pytest -m slow tests/load/test_soak.py -rP
 
 format: $(READY)
 	.venv/bin/ruff format --check
@@ -40,6 +44,9 @@ schema-check: $(READY)
 schema: $(READY) ## Print schema.graphql anew from the code
 	.venv/bin/bff schema --output schema.graphql
 
+contracts: $(READY) ## Work operations/contracts.json out anew from the code
+	.venv/bin/bff contracts --output operations/contracts.json
+
 fix: $(READY) ## Format and mend what can be mended by machine
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
@@ -54,4 +61,4 @@ $(READY): pyproject.toml uv.lock
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	@touch $@
 
-.PHONY: help run test check drills format lint types layers schema-check schema fix web
+.PHONY: help run test check drills soak format lint types layers schema-check schema contracts fix web

@@ -16,22 +16,30 @@ from bff.errors import refusal
 from bff.graphiql import mount_graphiql
 from bff.graphql_http import GraphQLEndpoint
 from bff.health import health_routes
+from bff.metrics import CONTENT_TYPE, Metrics
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
 from bff.schema import build_schema
 from bff.settings import Settings
 from bff.telemetry import Correlation
+from clients.bus import bus_at
 from clients.caller import Caller, Deadline, Viewer
-from clients.directory import Directory
+from clients.chain.observed import Outcome
+from clients.chain.rehearsal import Fault, rehearsed_faults
+from clients.directory import SERVICES, Directory
 from clients.embedded import EmbeddedTransport
 from clients.health import HealthMonitor
+from clients.shelf import shelf_at
 from clients.store import Store
 from clients.transport import UpstreamSettings, network
 from resolvers.context import Context
-from resolvers.errors import BadUserInput, RequestError
+from resolvers.errors import BadUserInput, Forbidden, RequestError
 from resolvers.loaders.operation import Loaders
 
 BUDGET_HEADER = "x-request-budget"
+UPSTREAMS_HEADER = "x-upstreams"
+REHEARSAL_HEADER = "x-rehearse"
+REHEARSAL_SCOPE = "faults:rehearse"
 
 
 def create_app(
@@ -48,21 +56,34 @@ def create_app(
         stripe_claim_ids: entered into the map of claims to stripe's integers at the start.
     """
     authenticator = Authenticator(settings.jwt_secret)
-    monitor = HealthMonitor()
+    shelf, bus = shelf_at(settings.redis_url), bus_at(settings.redis_url)
+    monitor = HealthMonitor(bus)
     store = Store(settings.db_url)
+
+    def on_outcome(outcome: Outcome) -> None:
+        monitor.observe(outcome)
+        metrics.call_ended(outcome)
+
     directory = Directory(
-        settings.upstreams(), base, reserve_s=settings.reserve_s, on_outcome=monitor.observe
+        settings.upstreams(), base, shelf=shelf, reserve_s=settings.reserve_s, on_outcome=on_outcome
     )
-    schema = build_schema()
+    metrics = Metrics(directory)
+    schema = build_schema(metrics.operation_ended)
 
     def context_for(connection: HTTPConnection, viewer: Viewer) -> Context:
-        caller = Caller(viewer, Deadline(_budget_s(connection, settings.operation_budget_s)))
+        caller = Caller(
+            viewer,
+            Deadline(_budget_s(connection, least_s=settings.reserve_s, most_s=settings.operation_budget_s)),
+            rehearsed=_rehearsed(connection, viewer, allowed=settings.rehearsals),
+        )
         return Context(
             viewer=viewer,
             caller=caller,
             loaders=Loaders(viewer, directory.clients_for(caller), store),
             health=monitor,
+            directory=directory,
             support_code=connection.state.support_code,
+            tell_upstreams=UPSTREAMS_HEADER in connection.headers,
         )
 
     def context_of(connection: HTTPConnection) -> Context:
@@ -75,15 +96,20 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await store.open()
         await store.enter_stripe_ids(stripe_claim_ids or {})
-        probing = asyncio.create_task(monitor.run(directory.clients_for))
+        await shelf.open()
+        probing = asyncio.create_task(monitor.run(directory))
         try:
             yield
         finally:
             probing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await probing
-            await directory.aclose()
-            await store.close()
+            async with contextlib.AsyncExitStack() as closing:  # the rest is closed whatever one of them says
+                closing.push_async_callback(store.close)
+                closing.callback(metrics.close)
+                closing.push_async_callback(shelf.close)
+                closing.push_async_callback(directory.aclose)
+                closing.push_async_callback(bus.close)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await probing
 
     app = FastAPI(title="Opside BFF", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Correlation)
@@ -92,7 +118,11 @@ def create_app(
             schema, "/graphql", graphql_ide=None, context_getter=context, subscription_protocols=()
         )
     )
-    app.include_router(health_routes(schema, context_of, context_for))
+    app.include_router(health_routes(schema, context_of, context_for, lambda: shelf.state))
+
+    @app.get("/metrics")
+    async def counted() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     @app.exception_handler(Unauthenticated)
     async def unauthenticated(request: Request, error: Unauthenticated) -> Response:
@@ -106,7 +136,8 @@ def create_app(
 
     @app.exception_handler(RequestError)
     async def bad_request(request: Request, error: RequestError) -> Response:
-        return refusal(error.code, str(error), 400, request.state.support_code)
+        status = 403 if isinstance(error, Forbidden) else 400
+        return refusal(error.code, str(error), status, request.state.support_code)
 
     return app
 
@@ -137,15 +168,36 @@ def dev_token(settings: Settings, seller: Seller) -> str:
     )
 
 
-def _budget_s(connection: HTTPConnection, most_s: float) -> float:
+def _budget_s(connection: HTTPConnection, *, least_s: float, most_s: float) -> float:
     """The operation's time budget: the process's own, or less when the client asks for less.
 
     Raises:
-        BadUserInput: the header is not a whole number of milliseconds above zero.
+        BadUserInput: the header is not a whole number of milliseconds above `least_s`, below which no service
+            could be asked.
     """
     asked_ms = connection.headers.get(BUDGET_HEADER)
     if asked_ms is None:
         return most_s
-    if not (asked_ms.isascii() and asked_ms.isdigit() and int(asked_ms[:9]) > 0):
-        raise BadUserInput("`X-Request-Budget` is a whole number of milliseconds above zero.")
+    if not (asked_ms.isascii() and asked_ms.isdigit() and int(asked_ms[:9]) > least_s * 1000):
+        raise BadUserInput(
+            f"`X-Request-Budget` is a whole number of milliseconds above {least_s * 1000:.0f}."
+        )
     return min(most_s, int(asked_ms[:9]) / 1000)
+
+
+def _rehearsed(connection: HTTPConnection, viewer: Viewer, *, allowed: bool) -> dict[str, Fault]:
+    """The faults that this request wants to see; none where nobody may rehearse.
+
+    Raises:
+        BadUserInput: a service or a fault in the header does not exist.
+        Forbidden: the token does not carry the scope.
+    """
+    asked = connection.headers.get(REHEARSAL_HEADER)
+    if asked is None or not allowed:
+        return {}
+    if REHEARSAL_SCOPE not in viewer.scopes:
+        raise Forbidden(REHEARSAL_SCOPE)
+    try:
+        return rehearsed_faults(asked, {service.name: service for service in SERVICES})
+    except ValueError as exc:
+        raise BadUserInput(f"`X-Rehearse`: {exc}") from exc

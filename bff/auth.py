@@ -22,6 +22,7 @@ SCOPES = (
     "detections:read",
     "documents:read",
     "evidence:check",
+    "faults:rehearse",
     "integrations:read",
     "payments:read",
 )

@@ -6,13 +6,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 import uvicorn
+from graphql import GraphQLError
 from pydantic import SecretStr
 from rich.console import Console
+from rich.table import Table
 
 from bff.app import create_dev_app, dev_token
 from bff.auth import SCOPES, DevIssuer
+from bff.contracts import priced_contracts
+from bff.explain import explain as explained
+from bff.operations import stored_operations
 from bff.sandbox import serve as sandbox_ports
 from bff.sandbox.faults import parse_words
 from bff.sandbox.sandbox import DEV_SECRETS, PORTS, SERVICES, Sandbox
@@ -104,10 +110,46 @@ def schema(
         typer.echo(text, nl=False)
 
 
+@main.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A GraphQL document, or the name of a stored operation.")],
+    variables: Annotated[str, typer.Option(help="The operation's variables, as JSON.")] = "{}",
+    operation: Annotated[str | None, typer.Option(help="Which operation, where there are several.")] = None,
+) -> None:
+    """Say which upstream calls an operation will make, before it runs."""
+    stored = stored_operations().get(str(file))
+    try:
+        document = stored or file.read_text()
+        found = explained(build_schema(), document, orjson.loads(variables), operation)
+    except (OSError, orjson.JSONDecodeError, GraphQLError) as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    table = Table("service", "calls at most", "as a rule", *(f"hop {hop}" for hop in sorted(found.by_hop)))
+    for service in (name for name in SERVICES if name in found.services):
+        calls = found.services[service]
+        per_hop = (str(found.by_hop[hop][service] or "") for hop in sorted(found.by_hop))
+        table.add_row(service, str(calls.at_most), str(calls.expected), *per_hop)
+    out = Console()
+    out.print(table if found.services else "It asks no service.")
+    out.print(f"hops {found.hops}, cost {found.cost} (in ordinary upstream calls, as a rule)")
+
+
+@main.command()
+def contracts(
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """Print the call contract of each stored operation, worked out from the graph."""
+    text = orjson.dumps(priced_contracts(build_schema()), option=orjson.OPT_INDENT_2).decode() + "\n"
+    if output:
+        output.write_text(text)
+    else:
+        typer.echo(text, nl=False)
+
+
 def dev_settings() -> Settings:
     """Settings for the embedded services: their own dev secrets, and a database in memory."""
     return Settings(
         dev=True,
+        rehearsals=True,
         jwt_secret=SecretStr(DEV_SECRET),
         db_url="sqlite+aiosqlite:///:memory:",
         refund_engine=_dev_service("refund-engine"),

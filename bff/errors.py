@@ -21,7 +21,7 @@ from graphql import GraphQLError
 from starlette.responses import Response
 
 from clients.directory import SERVICES
-from clients.errors import UpstreamError
+from clients.errors import StoreUnavailable, UpstreamError
 from resolvers.errors import RequestError
 
 log = structlog.get_logger()
@@ -35,6 +35,7 @@ DISPLAY_NAMES = {service.name: service.display_name for service in SERVICES}
 MESSAGES = {
     "SERVICE_UNAVAILABLE": "{service} cannot be reached right now. Try again in a moment.",
     "SERVICE_TIMEOUT": "{service} did not answer in time. Try again in a moment.",
+    "CIRCUIT_OPEN": "{service} failed too often just now and is left alone for a moment. Try again shortly.",
     "RATE_LIMITED": "{service} is asked too often right now. Try again later.",
     "SERVICE_FAILED": "{service} failed on this request. Try again; if it stays, quote the support code.",
     "SERVICE_REJECTED": "{service} did not accept this request. Quote the support code.",
@@ -59,7 +60,8 @@ def explained(error: GraphQLError, support_code: str) -> GraphQLError:
         }
     else:
         code, message = _own(error, cause)
-        extensions = {"code": code, "retryable": False, "retryAfterMs": None}
+        retryable = isinstance(cause, StoreUnavailable)
+        extensions = {"code": code, "retryable": retryable, "retryAfterMs": None}
     return GraphQLError(
         message[:MESSAGE_CHARS_AT_MOST],
         nodes=error.nodes,
@@ -75,13 +77,15 @@ def log_unexpected(errors: Iterable[GraphQLError]) -> None:
     """Log what is nobody's fault but ours, with its traceback, once however many fields it took."""
     causes = {id(cause): (cause, error) for error in errors if (cause := _cause(error))}
     for cause, error in causes.values():
-        if not isinstance(cause, (UpstreamError, RequestError)):
+        if not isinstance(cause, (UpstreamError, RequestError, StoreUnavailable)):
             log.error("operation.broken", path=error.path, exc_info=cause)
 
 
 def _own(error: GraphQLError, cause: Exception | None) -> tuple[str, str]:
     if isinstance(cause, RequestError):
         return cause.code, str(cause)
+    if isinstance(cause, StoreUnavailable):  # logged where it happened
+        return cause.code, "We cannot look up right now which payments are whose. Try again in a moment."
     if cause is None:  # graphql-core's own word on a document or a value
         return "BAD_USER_INPUT", _PYTHON_WORDS.sub(lambda word: _JSON_WORDS[word[0]], error.message)
     return "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Quote the support code."

@@ -36,12 +36,14 @@ def health_routes(
     schema: Schema,
     context_of: Callable[[HTTPConnection], Context],
     context_for: Callable[[HTTPConnection, Viewer], Context],
+    shelf_state: Callable[[], str],
 ) -> APIRouter:
     """The routes of the table above.
 
     Args:
         context_of: the context of the caller whom a request's token names.
         context_for: the context of a viewer, whoever sent the request.
+        shelf_state: whether what replicas share is there: own, shared or lost.
     """
     router = APIRouter()
 
@@ -63,8 +65,9 @@ def health_routes(
 
     @router.get("/readyz")
     async def readyz() -> dict[str, str]:
-        # The server accepts no request before the start is over, so whoever reads this is served.
-        return {"status": "ready"}
+        # The server accepts no request before the start is over, so whoever reads this is served; without
+        # what replicas share it is served as well, only with more calls.
+        return {"status": "ready", "shelf": shelf_state()}
 
     @router.get("/health")
     async def health(request: Request) -> Response:

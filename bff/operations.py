@@ -10,13 +10,17 @@ from graphql.language import FragmentSpreadNode, Node
 FOLDERS = (Path(__file__).parent / "operations_files", Path(__file__).parent.parent / "operations")
 
 
+def stored_folder() -> Path:
+    """Where the stored operations lie."""
+    return next(folder for folder in FOLDERS if folder.is_dir())
+
+
 @cache
 def stored_operations() -> dict[str, str]:
     """Operation name → its document with just the fragments it needs."""
-    folder = next(folder for folder in FOLDERS if folder.is_dir())
     definitions = [
         definition
-        for file in sorted(folder.glob("*.graphql"))
+        for file in sorted(stored_folder().glob("*.graphql"))
         for definition in parse(file.read_text(), no_location=True).definitions
     ]
     fragments = {node.name.value: node for node in definitions if isinstance(node, FragmentDefinitionNode)}

@@ -1,7 +1,7 @@
 """The graph that this process serves: the nouns of `resolvers/`, put together as one federated schema."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import strawberry
@@ -13,7 +13,9 @@ from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
+from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
+from clients.caller import ServiceUse
 from resolvers.claims.queries import ClaimQueries
 from resolvers.context import Context, Info
 from resolvers.dashboard import DashboardQueries
@@ -80,9 +82,14 @@ class OperationEnd(SchemaExtension):
             raise GraphQLError("The document holds several operations: name one of them in `operationName`.")
         yield
 
+    def get_results(self) -> dict[str, Any]:
+        return upstreams_of(self.execution_context.context)
+
     def _ended(self, errors: list[GraphQLError], started_s: float) -> list[GraphQLError]:
         execution = self.execution_context
         context: Context = execution.context
+        duration_s = time.perf_counter() - started_s
+        note_missing(errors, context.caller)
         log_unexpected(errors)
         errors = [explained(error, context.support_code) for error in errors]
         log.info(
@@ -91,14 +98,21 @@ class OperationEnd(SchemaExtension):
             viewer_id=context.viewer.user_id,
             error_count=len(errors),
             error_codes=sorted({error.extensions["code"] for error in errors if error.extensions}),
-            upstream_calls=dict(context.caller.calls),
-            duration_ms=round((time.perf_counter() - started_s) * 1000, 1),
+            upstream_calls={name: use.attempts for name, use in context.caller.uses.items() if use.attempts},
+            duration_ms=round(duration_s * 1000, 1),
         )
+        assert isinstance(execution.schema, Schema), "`build_schema` makes no other"
+        execution.schema.on_operation(execution.operation_name, duration_s, context.caller.uses, len(errors))
         return errors
+
+
+OnOperation = Callable[[str | None, float, Mapping[str, ServiceUse], int], None]
 
 
 class Schema(strawberry.federation.Schema):
     """The schema of the graph."""
+
+    on_operation: OnOperation  # told how each operation went: name, seconds, use of services, errors
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Log nothing: Strawberry would log each client's mistake with its document. See `OperationEnd`."""
@@ -120,9 +134,9 @@ def _entity(info: Info, representation: object) -> Any:
     return entity.resolve_reference(info, entity_id)  # type: ignore[union-attr]
 
 
-def build_schema() -> Schema:
+def build_schema(on_operation: OnOperation = lambda *_: None) -> Schema:
     """The executable schema; `schema.graphql` is printed from it."""
-    return Schema(
+    schema = Schema(
         query=Query,
         types=list(NODE_TYPES.values()),
         config=StrawberryConfig(scalar_map=SCALARS),
@@ -133,3 +147,5 @@ def build_schema() -> Schema:
             lambda: ValidationCache(maxsize=DOCUMENTS_CACHED),
         ],
     )
+    schema.on_operation = on_operation
+    return schema

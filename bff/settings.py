@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from clients.chain.breaker import BreakerSettings
 from clients.transport import UpstreamSettings
 
 DEV_SECRET = "dev-only-never-in-production-0123456789"  # noqa: S105  # printed at every dev start
@@ -26,6 +27,8 @@ class ServiceSettings(BaseModel):
     )
     timeout_s: float = Field(default=2.0, gt=0, le=30, description="Longest wait for one answer, in seconds.")
     connections: int = Field(default=100, ge=1, le=1000, description="Open connections at most.")
+    in_flight: int = Field(default=25, ge=1, le=1000, description="Requests under way at most.")
+    breaker: BreakerSettings = BreakerSettings()
 
 
 class Settings(BaseSettings):
@@ -67,6 +70,11 @@ class Settings(BaseSettings):
         description="What the BFF remembers, as a SQLAlchemy URL with an async driver.",
     )
 
+    redis_url: str | None = Field(
+        default=None,
+        description="Valkey or Redis that replicas share, `redis://host:6379/0`; memory when absent.",
+    )
+
     integrations: ServiceSettings = ServiceSettings()
     refund_engine: ServiceSettings = ServiceSettings()
     cost_docs: ServiceSettings = ServiceSettings()
@@ -83,6 +91,10 @@ class Settings(BaseSettings):
         le=1,
         description="Part of that budget kept for putting the answer together, in seconds.",
     )
+    rehearsals: bool = Field(
+        default=False,
+        description="Whether `X-Rehearse` shows outages to whoever has the scope; never in production.",
+    )
     dev: bool = Field(
         False, description="GraphiQL on, dev secret allowed; set by `bff dev`, never in production."
     )
@@ -94,6 +106,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"JWT_SECRET must be a secret of its own with at least {SECRET_CHARS_AT_LEAST} characters"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _budget_leaves_time_to_ask(self) -> "Settings":
+        if self.operation_budget_s <= self.reserve_s:
+            raise ValueError("BFF_OPERATION_BUDGET_S must be longer than BFF_RESERVE_S")
         return self
 
     def upstreams(self) -> dict[str, UpstreamSettings]:
@@ -125,4 +143,6 @@ def _upstream(url: AnyHttpUrl, service: ServiceSettings, secret: SecretStr | Non
         jwt_secret=service.jwt_secret or secret if secret else None,
         timeout_s=service.timeout_s,
         connections=service.connections,
+        in_flight=service.in_flight,
+        breaker=service.breaker,
     )

@@ -1,7 +1,8 @@
 """The log: one event per operation and one per upstream request, correlated, without secrets.
 
 Readable in development, JSON lines in production. An event is `noun.past_participle` and facts; nobody puts a
-token, a body or a name into one, and what looks like a secret is struck out all the same.
+token, a body or a name into one but the error text that a service gave (`said`), and what looks like a secret
+is struck out all the same: in names, in texts and in the traceback of an exception.
 """
 
 import logging
@@ -9,7 +10,8 @@ import re
 import secrets
 import uuid
 from collections.abc import MutableMapping
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -39,7 +41,7 @@ def configure_logging(*, readable: bool, level: int = logging.INFO) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([] if readable else [structlog.processors.ExceptionRenderer(TRACEBACK)]),
             strike_out_secrets,
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)
             if readable
             else structlog.processors.JSONRenderer(serializer=_json),
         ],
@@ -54,11 +56,24 @@ def strike_out_secrets(
 ) -> MutableMapping[str, Any]:
     """A structlog processor: no value that is or looks like a secret reaches the log."""
     for name, value in event.items():
-        if _SECRET_NAMES.search(name):
-            event[name] = STRUCK_OUT
-        elif isinstance(value, str):
-            event[name] = _SECRET_TEXTS.sub(STRUCK_OUT, value)
+        event[name] = STRUCK_OUT if _SECRET_NAMES.search(name) else _struck(value)
     return event
+
+
+def _struck(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_TEXTS.sub(STRUCK_OUT, value)
+    if isinstance(value, list):
+        return [_struck(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _struck(item) for name, item in value.items()}
+    return value
+
+
+def _plain_traceback(out: TextIO, exc_info: Any) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    out.write(_SECRET_TEXTS.sub(STRUCK_OUT, text.getvalue()))
 
 
 class Correlation:

@@ -1,14 +1,18 @@
 """Who asks, and until when.
 
-Viewer    the person a verified token names
-Deadline  when the answer must leave
-Caller    both, as every upstream call of one operation carries them
+Viewer      the person a verified token names
+Deadline    when the answer must leave
+ServiceUse  what one operation asked of one service, and how it was answered
+Caller      all of it, as every upstream call of one operation carries it
 """
 
+import asyncio
 import time
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,38 @@ class Deadline:
         """Seconds left, negative once it has passed."""
         return self._ends_at_s - time.monotonic()
 
+    def end(self) -> None:
+        """Let it have passed."""
+        self._ends_at_s = min(self._ends_at_s, time.monotonic())
+
+    def stretch_to(self, other: "Deadline") -> None:
+        """Move it to where another one lies, if that is later."""
+        self._ends_at_s = max(self._ends_at_s, other._ends_at_s)
+
+
+class Freshest(Enum):
+    """How an operation was answered by a service, the worst first."""
+
+    MISSING = "MISSING"  # at least one question was not answered at all
+    STALE = "STALE"  # at least one answer is an old one, because the owner could not give a new one
+    LIVE = "LIVE"  # at least one answer came from the service just now
+    CACHED = "CACHED"  # all answers were repeated while they were fresh
+
+
+@dataclass(slots=True)
+class ServiceUse:
+    """What one operation asked of one service."""
+
+    calls: int = 0  # questions asked
+    attempts: int = 0  # requests that left for it
+    waited_ms: float = 0.0  # summed over the calls, which may run side by side
+    answers: set[Freshest] = field(default_factory=set)
+
+    @property
+    def state(self) -> Freshest:
+        """The worst answer."""
+        return next((state for state in Freshest if state in self.answers), Freshest.LIVE)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -42,4 +78,16 @@ class Caller:
 
     viewer: Viewer | None  # None: the BFF asks for itself, as the health monitor does
     deadline: Deadline
-    calls: Counter[str] = field(default_factory=Counter)  # upstream requests made, by service
+    uses: dict[str, ServiceUse] = field(default_factory=dict)  # by service
+    rehearsed: Mapping[str, Any] = field(default_factory=dict)  # faults that this operation wants to see
+    under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # who waits for a service just now
+
+    def use_of(self, upstream: str) -> ServiceUse:
+        """The account of one service, opened at the first call."""
+        return self.uses.setdefault(upstream, ServiceUse())
+
+    def leave(self) -> None:
+        """Nobody waits for the answer any more: end what is under way, and let nothing begin."""
+        self.deadline.end()
+        for task in self.under_way:
+            task.cancel()

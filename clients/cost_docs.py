@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import UpstreamNotFound
-from clients.records import Record, UtcTime, UuidText, Word
+from clients.records import Int32, Record, UtcTime, UuidText, Word
 from clients.transport import Answer, Page, Upstream, path_id
 
 T = TypeVar("T")
@@ -25,15 +25,15 @@ class DocumentRecord(Record):
     sku: str = Field(validation_alias="skuId")
     file_name: str = Field(validation_alias="originalName")
     content_type: str = Field(validation_alias="fileType")
-    size_bytes: int = Field(validation_alias="fileSize")
+    size_bytes: Int32 = Field(validation_alias="fileSize")
     metadata: Any = None  # what the uploader gave, unchecked
-    version: int
+    version: Int32
     uploaded_at: UtcTime = Field(validation_alias="uploadedAt")
     uploaded_by: str = Field(validation_alias="uploadedBy")
     download_url: str | None = Field(
         None, validation_alias="downloadUrl", repr=False
     )  # a secret; single reads
-    download_url_expires_s: int | None = Field(None, validation_alias="downloadUrlExpires")
+    download_url_expires_s: Int32 | None = Field(None, validation_alias="downloadUrlExpires")
 
 
 class RecentUploadRecord(Record):
@@ -44,7 +44,7 @@ class RecentUploadRecord(Record):
 
 
 class _TypeCount(Record):
-    count: int = Field(validation_alias="fileType")
+    count: Int32 = Field(validation_alias="fileType")
 
 
 class ContentTypeRecord(Record):
@@ -57,7 +57,7 @@ class ContentTypeRecord(Record):
 class DocumentStatsRecord(Record):
     """Figures over the documents that the viewer uploaded."""
 
-    total_documents: int = Field(validation_alias="totalDocuments")
+    total_documents: Int32 = Field(validation_alias="totalDocuments")
     documents_by_type: list[ContentTypeRecord] = Field(validation_alias="documentsByType")
     recent_uploads: list[RecentUploadRecord] = Field(validation_alias="recentUploads")
 
@@ -76,7 +76,7 @@ class _Data(Record, Generic[T]):
 
 class _Documents(Record):
     documents: list[DocumentRecord]
-    total: int
+    total: Int32
 
 
 DOCUMENTS = TypeAdapter(_Data[_Documents])

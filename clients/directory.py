@@ -4,15 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import httpx
+from interlock import State
 
 from clients.caller import Caller
+from clients.chain.observed import Outcome
 from clients.cost_docs import CostDocs, SearchRoute
 from clients.integrations import Integrations
 from clients.mcde import Mcde
 from clients.predictor import Predictor
+from clients.quota import Quota
 from clients.refund_engine import RefundEngine
+from clients.shelf import Shelf
 from clients.stripe import Stripe
-from clients.transport import Outcome, Upstream, UpstreamSettings
+from clients.transport import Upstream, UpstreamSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Directory:
         settings: Mapping[str, UpstreamSettings],
         base: Callable[[str, UpstreamSettings], httpx.AsyncBaseTransport],
         *,
+        shelf: Shelf,
         reserve_s: float,
         on_outcome: Callable[[Outcome], None],
     ) -> None:
@@ -61,6 +66,7 @@ class Directory:
         Args:
             settings: by slug, one for each of `SERVICES`.
             base: makes the last link of a service's chain.
+            shelf: where answers are kept; opened and closed by whoever made it.
             reserve_s: what is kept of an operation's deadline for putting the answer together.
             on_outcome: told how each call made for a viewer ended.
         """
@@ -69,6 +75,7 @@ class Directory:
                 service.name,
                 settings[service.name],
                 base(service.name, settings[service.name]),
+                shelf=shelf,
                 reserve_s=reserve_s,
                 on_outcome=on_outcome,
             )
@@ -86,6 +93,14 @@ class Directory:
             mcde=Mcde(self._upstreams["mcde"], caller),
             predictor=Predictor(self._upstreams["predictor"], caller),
         )
+
+    def circuit(self, name: str) -> State:
+        """State of the circuit breaker in front of a service: OPEN, HALF_OPEN or CLOSED."""
+        return self._upstreams[name].circuit
+
+    def quota(self, name: str) -> Quota:
+        """What is left of a service's patience."""
+        return self._upstreams[name].quota
 
     async def aclose(self) -> None:
         for upstream in self._upstreams.values():

@@ -1,8 +1,9 @@
 """What can go wrong between the BFF and an upstream service.
 
 UpstreamError
-├── UpstreamUnavailable        no usable answer: refused, reset, 502, 503, 504
-│   └── UpstreamTimeout        no answer within the time budget
+├── UpstreamUnavailable        no usable answer: refused, reset, 502, 503, 504, somebody else's 404
+│   ├── UpstreamTimeout        no answer within the time budget
+│   └── CircuitOpen            not even asked: it failed too often just now
 ├── UpstreamRateLimited        it answered 429: we asked too often
 ├── UpstreamFailed             it answered 500: it broke on our request
 ├── UpstreamRejected           it answered 4xx: our request was wrong
@@ -11,6 +12,8 @@ UpstreamError
 ├── ContractBroken             it answered 2xx in a shape we did not agree on
 ├── ResultTooLarge             it has more rows than a bounded scan reads
 └── PaymentsIdentityMissing    stripe knows people by an integer, and the token carries none
+
+StoreUnavailable               the BFF's own database did not answer
 """
 
 from typing import ClassVar
@@ -36,11 +39,11 @@ class UpstreamError(Exception):
         self.operation = operation
         self.status = status
         self.retry_after_ms = retry_after_ms
-        self.said = said  # the service's own text: for telling disguised answers and for the log only
+        self.said = said  # the service's own text, for whoever debugs: never shown
 
 
 class UpstreamUnavailable(UpstreamError):
-    """No usable answer: connection refused or reset, or 502, 503, 504."""
+    """No usable answer: connection refused or reset, 502, 503, 504, or not the service's own 404."""
 
     code = "SERVICE_UNAVAILABLE"
     retryable = True
@@ -50,6 +53,12 @@ class UpstreamTimeout(UpstreamUnavailable):
     """No answer within the time budget; for a POST, the work may still have been done."""
 
     code = "SERVICE_TIMEOUT"
+
+
+class CircuitOpen(UpstreamUnavailable):
+    """Not asked: it failed too often just now. `retry_after_ms` says when one call is let through."""
+
+    code = "CIRCUIT_OPEN"
 
 
 class UpstreamRateLimited(UpstreamError):
@@ -98,3 +107,9 @@ class PaymentsIdentityMissing(UpstreamError):
     """The token has no `stripe_user_id`. Stripe is not asked: any other number is another person."""
 
     code = "PAYMENTS_IDENTITY_MISSING"
+
+
+class StoreUnavailable(Exception):
+    """The BFF's own database did not answer, so which payments belong to which claim cannot be told."""
+
+    code: ClassVar[str] = "STORE_UNAVAILABLE"

@@ -1,10 +1,17 @@
-"""Which error a failed request stands for: from a status, a body or a broken connection to `errors.py`."""
+"""Which error a failed request stands for: from a status, a body or a broken connection to `errors.py`.
+
+NotSent              our own chain kept the request back
+├── QuotaUsedUp      the service said that it takes no more for a while
+├── CircuitOpened    it failed too often just now
+└── BulkheadFull     too many requests wait for it already
+"""
 
 import httpx
 import orjson
 from httpx_retries import Retry
 
 from clients.errors import (
+    CircuitOpen,
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamFailed,
@@ -19,43 +26,59 @@ SAID_KEPT_CHARS = 300  # of a service's error text, for the log
 RETRY_AFTER_TRUSTED_S = 86_400  # the services' windows are 15 minutes; more than a day is nonsense
 
 
+class NotSent(httpx.TransportError):
+    """The request was kept back: nothing was asked, nothing was done."""
+
+    def __init__(self, retry_after_s: float | None = None) -> None:
+        super().__init__(type(self).__name__)
+        self.retry_after_s = retry_after_s
+
+
+class QuotaUsedUp(NotSent):
+    """The service said that it takes no more for a while."""
+
+
+class CircuitOpened(NotSent):
+    """The service failed too often just now."""
+
+
+class BulkheadFull(NotSent):
+    """Too many requests wait for this service already."""
+
+
 def error_of_transport(upstream: str, operation: str, exc: Exception) -> UpstreamError:
     """The error that a request without an answer stands for."""
+    if isinstance(exc, NotSent):
+        kind: type[UpstreamError] = {QuotaUsedUp: UpstreamRateLimited, CircuitOpened: CircuitOpen}.get(
+            type(exc), UpstreamUnavailable
+        )
+        wait_s = exc.retry_after_s
+        return kind(upstream, operation, retry_after_ms=None if wait_s is None else int(wait_s * 1000))
     # A refused connection reaches us as httpx.ConnectTimeout; aiohttp's own error below it knows better.
-    timed_out = isinstance(exc, TimeoutError) or isinstance(exc.__cause__, TimeoutError)
+    timed_out = isinstance(exc, TimeoutError | httpx.ReadTimeout) or isinstance(exc.__cause__, TimeoutError)
     return (UpstreamTimeout if timed_out else UpstreamUnavailable)(upstream, operation)
 
 
-def error_of_answer(upstream: str, operation: str, response: httpx.Response, content: bytes) -> UpstreamError:
-    """The error that an answer outside 2xx stands for, before any disguise is looked through."""
-    status = response.status_code
-    return _kind(status)(
+def error_of_answer(upstream: str, operation: str, response: httpx.Response) -> UpstreamError:
+    """The error that an answer outside 2xx, read to its end, stands for; disguises are not looked through."""
+    status, said = response.status_code, said_in(response.content)
+    wait_s = retry_after_s(response) if status in (429, 503) else None
+    return _kind(status, said)(
         upstream,
         operation,
         status=status,
-        retry_after_ms=_retry_after_ms(response) if status in (429, 503) else None,
-        said=said_in(content),
+        retry_after_ms=None if wait_s is None else int(wait_s * 1000),
+        said=said,
     )
 
 
-def _kind(status: int) -> type[UpstreamError]:
-    if status == 429:
-        return UpstreamRateLimited
-    if status in (502, 503, 504):
-        return UpstreamUnavailable
-    if status == 404:
-        return UpstreamNotFound
-    if status in (401, 403):
-        return UpstreamAuthFailed
-    return UpstreamRejected if 400 <= status < 500 else UpstreamFailed
-
-
-def _retry_after_ms(response: httpx.Response) -> int | None:
+def retry_after_s(response: httpx.Response) -> float | None:
+    """What `Retry-After` asks for, in seconds; None when it is absent or makes no sense."""
     try:
         wait_s = Retry().parse_retry_after(response.headers["retry-after"])
     except (KeyError, ValueError):
         return None
-    return int(wait_s * 1000) if wait_s <= RETRY_AFTER_TRUSTED_S else None
+    return wait_s if wait_s <= RETRY_AFTER_TRUSTED_S else None
 
 
 def said_in(content: bytes) -> str | None:
@@ -72,3 +95,15 @@ def said_in(content: bytes) -> str | None:
         if isinstance(text, str) and text:
             return text[:SAID_KEPT_CHARS]
     return None
+
+
+def _kind(status: int, said: str | None) -> type[UpstreamError]:
+    if status == 429:
+        return UpstreamRateLimited
+    if status in (502, 503, 504):
+        return UpstreamUnavailable
+    if status == 404:  # without a word of the service's own, a proxy before it speaks: that is no "none"
+        return UpstreamNotFound if said else UpstreamUnavailable
+    if status in (401, 403):
+        return UpstreamAuthFailed
+    return UpstreamRejected if 400 <= status < 500 else UpstreamFailed

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import UpstreamNotFound
-from clients.records import Record, UtcTime, UuidText, Word
+from clients.records import Finite, Int32, Record, UtcTime, UuidText, Word
 from clients.transport import Answer, Page, Upstream, given, path_id
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class DetectionRecord(Record):
     status: Word
     estimated_value: Decimal
     currency: str
-    confidence_score: float
+    confidence_score: Finite
     created_at: UtcTime
     updated_at: UtcTime
 
@@ -66,9 +66,9 @@ class SyncRecord(Record):
 
     sync_id: str = Field(validation_alias=AliasChoices("sync_id", "syncId"))
     status: Word
-    progress: int
-    step: int
-    total_steps: int = Field(validation_alias=AliasChoices("total_steps", "totalSteps"))
+    progress: Int32
+    step: Int32
+    total_steps: Int32 = Field(validation_alias=AliasChoices("total_steps", "totalSteps"))
     current_step: str = Field(validation_alias=AliasChoices("current_step", "currentStep"))
     created_at: UtcTime | None = None  # only the list has it
     updated_at: UtcTime | None = Field(None, validation_alias=AliasChoices("updated_at", "updatedAt"))
@@ -78,18 +78,18 @@ class SyncRecord(Record):
 class FiguresRecord(Record):
     """Number and summed value of some findings."""
 
-    count: int
+    count: Int32
     value: Decimal
 
 
 class DetectionStatisticsRecord(Record):
     """Figures over all findings of the viewer, without a currency: USD."""
 
-    total_anomalies: int
+    total_anomalies: Int32
     total_value: Decimal
     by_severity: dict[Word, FiguresRecord]
     by_type: dict[Word, FiguresRecord]
-    dispute_cases: int
+    dispute_cases: Int32
     total_claimed: Decimal
 
 
@@ -109,7 +109,7 @@ class _Data(Record, Generic[T]):
 
 class _Disputes(Record):
     cases: list[DisputeRecord]
-    total: int
+    total: Int32
 
 
 INTEGRATIONS = TypeAdapter(_Data[list[IntegrationRecord]])

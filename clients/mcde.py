@@ -9,7 +9,7 @@ from decimal import Decimal
 from pydantic import TypeAdapter
 
 from clients.caller import Caller
-from clients.records import Record, UtcTime, Word
+from clients.records import Finite, Record, UtcTime, Word
 from clients.transport import Answer, Upstream
 
 HEALTH_TIMEOUT_S = 7.0  # its /health waits up to 5 s for the refund engine's
@@ -19,7 +19,7 @@ class EvidenceValidationRecord(Record):
     """A judgement on one document as evidence for one claim."""
 
     is_compliant: bool
-    compliance_score: float
+    compliance_score: Finite
     validation_errors: list[str]
     validated_at: UtcTime
 
@@ -36,7 +36,7 @@ class CostEstimateRecord(Record):
     """What the goods in one document cost to make."""
 
     estimated_cost: Decimal
-    confidence: float
+    confidence: Finite
     cost_components: CostComponentsRecord
     validation_status: Word
     generated_at: UtcTime
@@ -81,6 +81,7 @@ class Mcde:
             "/validate-compliance",
             EVIDENCE_VALIDATION,
             body={"claim_id": claim_id, "document_id": document_id, "cost_data": {}},
+            idempotent=True,
         )
 
     async def cost_estimate(self, *, claim_id: str, document_id: str) -> Answer[CostEstimateRecord]:
@@ -95,6 +96,7 @@ class Mcde:
             "/cost-estimate",
             COST_ESTIMATE,
             body={"claim_id": claim_id, "document_id": document_id},
+            idempotent=True,
         )
 
     async def health(self) -> Answer[McdeHealth]:

@@ -1,14 +1,16 @@
 """The FBA predictor: how likely claims are to be reimbursed, from their features. Keeps nothing."""
 
+import functools
 from decimal import Decimal
-from typing import TypedDict
+from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from clients.caller import Caller
-from clients.errors import ContractBroken
 from clients.records import Record, Word
 from clients.transport import Answer, Upstream
+
+T = TypeVar("T")
 
 
 class ClaimFeatures(TypedDict):
@@ -26,8 +28,8 @@ class PredictionRecord(Record):
     confidence: Decimal | None = None
 
 
-class _Predictions(Record):
-    predictions: list[PredictionRecord]
+class _Predictions(Record, Generic[T]):
+    predictions: T
 
 
 class PredictorHealth(Record):
@@ -39,8 +41,15 @@ class PredictorHealth(Record):
         return not self.model_loaded or self.status != "healthy"
 
 
-PREDICTIONS = TypeAdapter(_Predictions)
 HEALTH = TypeAdapter(PredictorHealth)
+
+
+@functools.cache
+def _shape(count: int) -> TypeAdapter[_Predictions[Any]]:
+    """Exactly so many predictions: with one more or less, none can be matched."""
+    return TypeAdapter(
+        _Predictions[Annotated[list[PredictionRecord], Field(min_length=count, max_length=count)]]
+    )
 
 
 class Predictor:
@@ -62,12 +71,15 @@ class Predictor:
         Source: `POST /predict-batch`, predictBatch, predictor.openapi.yaml.
         """
         answer = await self._upstream.call(
-            self._caller, "predictBatch", "POST", "/predict-batch", PREDICTIONS, body={"claims": claims}
+            self._caller,
+            "predictBatch",
+            "POST",
+            "/predict-batch",
+            _shape(len(claims)),
+            body={"claims": claims},
+            idempotent=True,
         )
-        predictions = answer.value.predictions
-        if len(predictions) != len(claims):
-            raise ContractBroken(self._upstream.name, "predictBatch", status=200)
-        return Answer(predictions, answer.as_of)
+        return Answer(answer.value.predictions, answer.as_of)
 
     async def health(self) -> Answer[PredictorHealth]:
         """Source: `GET /health`, predictorHealth, predictor.openapi.yaml."""

@@ -23,7 +23,9 @@ def _in_utc(time: datetime) -> datetime:
 
 UtcTime = Annotated[datetime, AfterValidator(_in_utc)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)]
-CountText = Annotated[int, Field(strict=False)]  # the refund engine sends counts as text
+Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]  # what GraphQL's Int carries
+Finite = Annotated[float, Field(allow_inf_nan=False)]  # what GraphQL's Float carries
+CountText = Annotated[Int32, Field(strict=False)]  # the refund engine sends counts as text
 UuidText = Annotated[
     str,
     StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),

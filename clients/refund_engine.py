@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import UpstreamNotFound
-from clients.records import CountText, Record, UtcTime, UuidText, Word
+from clients.records import CountText, Int32, Record, UtcTime, UuidText, Word
 from clients.transport import Answer, Page, Upstream, given, path_id
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class ClaimRecord(Record):
     claim_amount: Decimal
     customer_history_score: Decimal
     product_category: str
-    days_since_purchase: int
+    days_since_purchase: Int32
     claim_description: str | None
     status: Word
     ml_prediction: Decimal | None
@@ -77,7 +77,7 @@ class RefundEngineHealth(Record):
 
 
 class _Pagination(Record):
-    total: int
+    total: Int32
 
 
 class _Page(Record, Generic[T]):
@@ -147,7 +147,7 @@ class RefundEngine:
                 sort_order=sort_order,
             ),
         )
-        return Page(answer.value.data, answer.value.pagination.total, answer.as_of)
+        return Page(answer.value.data, answer.value.pagination.total, answer.as_of, answer.stale)
 
     async def claim(self, claim_id: str) -> Answer[ClaimRecord] | None:
         """One claim of anybody; None when there is none. `claim_id` is a UUID.

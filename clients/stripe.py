@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import PaymentsIdentityMissing, UpstreamNotFound
-from clients.records import Record, UtcTime, Word
+from clients.records import Int32, Record, UtcTime, Word
 from clients.transport import Answer, Page, Upstream, given
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class StripeHealth(Record):
 
 
 class _Pagination(Record):
-    total: int
+    total: Int32
 
 
 class _Transactions(Record):

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -20,15 +20,30 @@ import httpx
 import orjson
 import structlog
 from httpx_aiohttp import AiohttpTransport
+from interlock import State
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from clients.caller import Caller
-from clients.errors import ContractBroken, UpstreamError, UpstreamNotFound, UpstreamTimeout
-from clients.failures import error_of_answer, error_of_transport, said_in
+from clients.caller import Caller, Freshest
+from clients.chain.attempt import Attempt
+from clients.chain.breaker import Breaker, BreakerSettings
+from clients.chain.bulkhead import Bulkhead
+from clients.chain.memory import IS_STALE, RECEIVED_AT, Memory
+from clients.chain.observed import Observed, Outcome
+from clients.chain.question import VALUE, Question
+from clients.chain.rehearsal import Rehearsal
+from clients.chain.retry import Retries
+from clients.errors import ContractBroken, UpstreamError, UpstreamNotFound
+from clients.failures import error_of_answer, error_of_transport
+from clients.freshness import FRESHNESS
+from clients.quota import Quota
+from clients.shelf import Shelf
 from clients.tokens import TokenMint
 
 T = TypeVar("T")
 log = structlog.get_logger()
+
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+PROBLEMS_LOGGED = 5  # of a body in a shape that was not agreed
 
 
 class UpstreamSettings(BaseModel):
@@ -45,6 +60,8 @@ class UpstreamSettings(BaseModel):
         default=0.5, gt=0, le=10, description="Longest wait for a connection, in seconds."
     )
     connections: int = Field(default=100, ge=1, le=1000, description="Open connections at most.")
+    in_flight: int = Field(default=25, ge=1, le=1000, description="Requests under way at most.")
+    breaker: BreakerSettings = BreakerSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,7 @@ class Answer(Generic[T]):
 
     value: T
     as_of: datetime
+    stale: bool = False  # an old answer, because the owner could not give a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +80,7 @@ class Page(Generic[T]):
     rows: list[T]
     total: int | None  # of all pages; None where the owner does not count
     as_of: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one call made for a viewer ended, as the health monitor sees it."""
-
-    upstream: str
-    error: UpstreamError | None
+    stale: bool = False  # an old answer: presence in it may be shown, absence proves nothing
 
 
 def network(settings: UpstreamSettings) -> httpx.AsyncBaseTransport:
@@ -86,13 +97,39 @@ def network(settings: UpstreamSettings) -> httpx.AsyncBaseTransport:
     )
 
 
-def chain(base: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
-    """The links that each request passes, outermost first.
+@dataclass(frozen=True)
+class Chain:
+    """The links that each request to one service passes, outermost first; the only place that orders them.
 
-    attempt log   one event per request that leaves
-    base          the network, a service in this process, or a test's routes
+    memory       repeats what is fresh, asks once for many, prefers stale to nothing, holds the deadline
+    rehearsal    stands in for the service where the caller wants to see an outage
+    observed     reads the answer, and tells the health monitor how it went
+    bulkhead     25 requests at once, the next waits half a second
+    retries      a second attempt where it is safe, affordable and in time
+    breaker      leaves a failing service alone for a while
+    attempt      one request that leaves, within the service's limit; logs it, reads the quota
+    base         the network, a service in this process, or a test's routes
     """
-    return _AttemptLog(base)
+
+    first: httpx.AsyncBaseTransport
+    breaker: Breaker
+    quota: Quota
+
+
+def chain(
+    name: str,
+    settings: UpstreamSettings,
+    base: httpx.AsyncBaseTransport,
+    *,
+    shelf: Shelf,
+    reserve_s: float,
+    on_outcome: Callable[[Outcome], None],
+) -> Chain:
+    """Put the links of one service together; `base` is the last."""
+    quota = Quota()
+    breaker = Breaker(Attempt(base, quota, reserve_s=reserve_s), name, settings.breaker)
+    asking = Observed(Bulkhead(Retries(breaker), settings.in_flight), on_outcome)
+    return Chain(Memory(Rehearsal(asking), shelf, reserve_s=reserve_s), breaker, quota)
 
 
 class Upstream:
@@ -104,6 +141,7 @@ class Upstream:
         settings: UpstreamSettings,
         base: httpx.AsyncBaseTransport,
         *,
+        shelf: Shelf,
         reserve_s: float,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
@@ -111,16 +149,25 @@ class Upstream:
         Args:
             name: slug, as in `errors[].extensions.service`.
             base: the last link of the chain.
+            shelf: where answers are kept.
             reserve_s: what is kept of an operation's deadline for putting the answer together.
         """
         self.name = name
         self._base_url = str(settings.base_url).rstrip("/")
-        self._timeout_s = settings.timeout_s
-        self._phases = {"connect": settings.connect_timeout_s}  # the rest is bounded as a whole, below
-        self._reserve_s = reserve_s
+        self._limit_s = settings.timeout_s
+        self._phases = {"connect": settings.connect_timeout_s}  # the rest is bounded as a whole
         self._mint = TokenMint(name, settings.jwt_secret) if settings.jwt_secret else None
-        self._chain = chain(base)
-        self._on_outcome = on_outcome
+        self._chain = chain(name, settings, base, shelf=shelf, reserve_s=reserve_s, on_outcome=on_outcome)
+
+    @property
+    def circuit(self) -> State:
+        """State of the circuit breaker: OPEN, HALF_OPEN or CLOSED."""
+        return self._chain.breaker.state
+
+    @property
+    def quota(self) -> Quota:
+        """What is left of the service's patience."""
+        return self._chain.quota
 
     async def call(
         self,
@@ -132,68 +179,80 @@ class Upstream:
         *,
         params: Mapping[str, str | int] | None = None,
         body: object = None,
+        idempotent: bool | None = None,
         timeout_s: float | None = None,
         absent_texts: Collection[str] = (),
     ) -> Answer[T]:
-        """Ask once and read the answer.
+        """Ask, and read the answer.
 
         Args:
-            operation: the contract's operationId: the name in logs, errors and call counts.
+            operation: the contract's operationId: the name in logs, errors, call counts and `FRESHNESS`.
             path: absolute, its ids already through `path_id`.
             shape: what a 2xx body must be.
             body: sent as JSON; None sends no body.
+            idempotent: whether asking twice does nothing twice; by default what the method promises.
             timeout_s: another limit than the service's own, for a call known to be slow.
             absent_texts: error texts by which this service says "none" with a 500. Any other text stays a
                 failure, never "none".
 
         Returns:
-            The parsed body and the time it was received, in UTC.
+            The parsed body and the time it was received, in UTC; that lies back where the answer is
+            repeated.
 
         Raises:
             UpstreamNotFound: 404, or a 500 that says one of `absent_texts`.
             UpstreamError: the rest of `clients/errors.py`.
         """
-        budget_s = min(timeout_s or self._timeout_s, caller.deadline.remaining_s() - self._reserve_s)
-        if budget_s <= 0:
-            raise UpstreamTimeout(self.name, operation)
+        limit_s = timeout_s or self._limit_s
+        started_s = time.monotonic()
+        question = Question(
+            upstream=self.name,
+            operation=operation,
+            caller=caller,
+            idempotent=method in IDEMPOTENT_METHODS if idempotent is None else idempotent,
+            freshness=FRESHNESS.get(operation),
+            absent_texts=absent_texts,
+            limit_s=limit_s,
+            limit_ends_at_s=started_s + limit_s,
+            read=lambda response: self._read(operation, response, shape),
+        )
         request = httpx.Request(
             method,
             self._base_url + path,
             params=params or None,
-            headers=self._headers(caller, budget_s, has_body=body is not None),
+            headers=self._headers(caller, has_body=body is not None),
             content=None if body is None else orjson.dumps(body),
-            extensions={"timeout": self._phases, "upstream": self.name, "operation": operation},
+            extensions={"timeout": self._phases, "question": question},
         )
-        caller.calls[self.name] += 1
+        use = caller.use_of(self.name)
+        use.calls += 1
+        waiting = asyncio.current_task()
+        assert waiting, "a coroutine runs in a task"
+        caller.under_way.add(waiting)
         try:
-            # httpx bounds each phase, not the whole answer: a slow drip would outlive any of its timeouts.
-            async with asyncio.timeout(budget_s):
-                response = await self._chain.handle_async_request(request)
-                try:
-                    content = await response.aread()
-                finally:
-                    await response.aclose()
-            value = self._read(operation, response, content, shape, absent_texts)
-        except UpstreamError as exc:
-            self._notify(caller, exc)
+            response = await self._chain.first.handle_async_request(request)
+            if not response.is_success:
+                raise self._refusal(question, response)
+            found = response.extensions
+            return Answer(found[VALUE], found[RECEIVED_AT], stale=found.get(IS_STALE, False))
+        except UpstreamNotFound:
             raise
-        except (TimeoutError, httpx.RequestError, aiohttp.ClientError) as exc:  # a bad head stays aiohttp's
-            failure = error_of_transport(self.name, operation, exc)
-            self._notify(caller, failure)
-            raise failure from exc
-        self._notify(caller, None)
-        return Answer(value, datetime.now(UTC))
+        except UpstreamError:
+            use.answers.add(Freshest.MISSING)
+            raise
+        except httpx.RequestError as exc:
+            use.answers.add(Freshest.MISSING)
+            raise error_of_transport(self.name, operation, exc) from exc
+        finally:
+            caller.under_way.discard(waiting)
+            use.waited_ms += (time.monotonic() - started_s) * 1000
 
     async def aclose(self) -> None:
         """Close what the chain holds open."""
-        await self._chain.aclose()
+        await self._chain.first.aclose()
 
-    def _notify(self, caller: Caller, error: UpstreamError | None) -> None:
-        if caller.viewer is not None:  # the monitor's own probes are its own to judge
-            self._on_outcome(Outcome(self.name, error))
-
-    def _headers(self, caller: Caller, budget_s: float, *, has_body: bool) -> dict[str, str]:
-        headers = {"accept": "application/json", "x-request-deadline-ms": str(int(budget_s * 1000))}
+    def _headers(self, caller: Caller, *, has_body: bool) -> dict[str, str]:
+        headers = {"accept": "application/json"}
         correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
         if correlation_id:
             headers["x-request-id"] = correlation_id
@@ -203,22 +262,16 @@ class Upstream:
             headers["authorization"] = f"Bearer {self._mint.token(caller.viewer)}"
         return headers
 
-    def _read(
-        self,
-        operation: str,
-        response: httpx.Response,
-        content: bytes,
-        shape: TypeAdapter[T],
-        absent_texts: Collection[str],
-    ) -> T:
-        if not response.is_success:
-            error = error_of_answer(self.name, operation, response, content)
-            if response.status_code == 500 and error.said in absent_texts:
-                raise UpstreamNotFound(self.name, operation, status=500)
-            raise error
+    def _refusal(self, question: Question, response: httpx.Response) -> UpstreamError:
+        if response.status_code == 500 and question.is_answer(response):
+            return UpstreamNotFound(self.name, question.operation, status=500)
+        return error_of_answer(self.name, question.operation, response)
+
+    def _read(self, operation: str, response: httpx.Response, shape: TypeAdapter[T]) -> T:
         try:
-            return shape.validate_json(content)
+            return shape.validate_json(response.content)
         except ValidationError as exc:
+            problems = exc.errors(include_url=False, include_context=False, include_input=False)
             log.error(
                 "upstream.contract_broken",
                 upstream=self.name,
@@ -226,53 +279,10 @@ class Upstream:
                 status=response.status_code,
                 problems=[
                     f"{'.'.join(map(str, problem['loc']))}: {problem['type']}"
-                    for problem in exc.errors(include_url=False, include_context=False, include_input=False)[
-                        :5
-                    ]
+                    for problem in problems[:PROBLEMS_LOGGED]
                 ],
             )
             raise ContractBroken(self.name, operation, status=response.status_code) from None
-
-
-class _AttemptLog(httpx.AsyncBaseTransport):
-    """One log event per request that leaves, whatever comes of it."""
-
-    def __init__(self, base: httpx.AsyncBaseTransport) -> None:
-        self._base = base
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        started_s = time.perf_counter()
-        status: int | None = None
-        said: str | None = None
-        outcome = (
-            "CANCELLED"  # by the time budget or because the client left: the operation's event says which
-        )
-        try:
-            response = await self._base.handle_async_request(request)
-            try:
-                content = await response.aread()  # here, so that the duration covers the body
-            finally:
-                await response.aclose()  # a body that was cut would keep its connection
-            status, outcome = response.status_code, "OK"
-            if not response.is_success:
-                outcome, said = "REFUSED", said_in(content)
-            return response
-        except Exception:
-            outcome = "NO_ANSWER"
-            raise
-        finally:
-            log.info(
-                "upstream.called",
-                upstream=request.extensions["upstream"],
-                operation=request.extensions["operation"],
-                status=status,
-                outcome=outcome,
-                said=said,
-                duration_ms=round((time.perf_counter() - started_s) * 1000, 1),
-            )
-
-    async def aclose(self) -> None:
-        await self._base.aclose()
 
 
 def path_id(value: object) -> str:

@@ -17,6 +17,7 @@ from clients.errors import ResultTooLarge
 from clients.refund_engine import ClaimStatsRecord
 from clients.transport import Answer
 from resolvers.context import Info
+from resolvers.costs import REFUND_ENGINE, once
 from resolvers.fields import asks
 from resolvers.money import Money, money
 
@@ -67,7 +68,8 @@ class ClaimMetrics:
         )
 
     @asks(
-        "refund-engine",
+        once(REFUND_ENGINE, pages=6, expected=2, hops=1),  # pending and processing, three pages of 200 each
+        optional=True,
         description=(
             "Sum asked for in claims that are PENDING or PROCESSING. Two calls or more; null with "
             "RESULT_TOO_LARGE above 600 claims in either state."

@@ -1,5 +1,6 @@
 """What every resolver of one operation can reach: who asks, the loaders, and the health of the services."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ import strawberry
 from strawberry.fastapi import BaseContext
 
 from clients.caller import Caller, Viewer
+from clients.directory import Directory
+from clients.errors import UpstreamRateLimited
 from clients.health import HealthMonitor
 from resolvers.errors import Forbidden
 
@@ -22,7 +25,9 @@ class Context(BaseContext):
     caller: Caller
     loaders: "Loaders"
     health: HealthMonitor
+    directory: Directory
     support_code: str  # names this operation in errors and in the log
+    tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -35,6 +40,17 @@ class Context(BaseContext):
         """
         if scope is not None and scope not in self.viewer.scopes:
             raise Forbidden(scope)
+
+    def spare(self, services: Sequence[str]) -> None:
+        """Stop here, before any service is asked, when the quota of one of them is nearly used up.
+
+        Raises:
+            UpstreamRateLimited: what is left is kept for fields that a screen cannot do without.
+        """
+        for service in services:
+            quota = self.directory.quota(service)
+            if quota.scarce:
+                raise UpstreamRateLimited(service, "spared", retry_after_ms=int(quota.resets_in_s * 1000))
 
 
 Info = strawberry.Info[Context, None]

@@ -19,6 +19,7 @@ from resolvers.claim_metrics import ClaimMetrics
 from resolvers.claims.connection import ClaimConnection
 from resolvers.connections import window
 from resolvers.context import Info
+from resolvers.costs import CLAIM_STATS, DOCUMENT_STATS, INTEGRATIONS, REFUND_ENGINE, TRANSACTIONS, once
 from resolvers.detection_metrics import DetectionMetrics
 from resolvers.document_metrics import DocumentMetrics
 from resolvers.fields import asks
@@ -35,11 +36,11 @@ RECENT_AT_MOST = 20
     )
 )
 class Dashboard:
-    @asks("refund-engine", scope="claims:read", description="Figures about claims.")
+    @asks(CLAIM_STATS, scope="claims:read", description="Figures about claims.")
     async def claim_metrics(self, info: Info) -> ClaimMetrics | None:
         return ClaimMetrics.from_stats(await info.context.loaders.claim_stats())
 
-    @asks("stripe", scope="payments:read", description="Figures about payments.")
+    @asks(TRANSACTIONS, scope="payments:read", description="Figures about payments.")
     async def payment_metrics(
         self,
         info: Info,
@@ -49,16 +50,20 @@ class Dashboard:
     ) -> PaymentMetrics | None:
         return await PaymentMetrics.over(info, window)
 
-    @asks("integrations", scope="detections:read", description="Figures about findings.")
+    @asks(
+        once(INTEGRATIONS, shared="detectionStatistics"),
+        scope="detections:read",
+        description="Figures about findings.",
+    )
     async def detection_metrics(self, info: Info) -> DetectionMetrics | None:
         return DetectionMetrics.from_statistics(await info.context.loaders.detection_statistics())
 
-    @asks("cost-docs", scope="documents:read", description="Figures about documents.")
+    @asks(DOCUMENT_STATS, scope="documents:read", optional=True, description="Figures about documents.")
     async def document_metrics(self, info: Info) -> DocumentMetrics | None:
         return DocumentMetrics.from_stats(await info.context.loaders.document_stats())
 
     @asks(
-        "refund-engine",
+        once(REFUND_ENGINE),
         scope="claims:read",
         description=("Claims that changed last, latest change first: what is new in the account."),
     )
@@ -75,7 +80,7 @@ class Dashboard:
 
     @strawberry.field(description="Health of the services. Never null.")
     def health(self, info: Info) -> SystemHealth:
-        return SystemHealth.from_monitor(info.context.health)
+        return SystemHealth.from_monitor(info.context.health, info.context.directory)
 
 
 @strawberry.type

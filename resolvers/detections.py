@@ -19,6 +19,7 @@ from clients.refund_engine import ClaimRecord
 from clients.transport import Answer
 from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window
 from resolvers.context import Info
+from resolvers.costs import DISPUTES, INTEGRATIONS, REFUND_ENGINE, keyed, once
 from resolvers.fields import asks, loads
 from resolvers.global_ids import Node, global_id, key_of
 from resolvers.money import Money, money
@@ -122,8 +123,8 @@ class Detection(Node):
 
     @loads(
         "claim_by_detection_id",
-        "integrations",
-        "refund-engine",
+        DISPUTES,
+        keyed(REFUND_ENGINE, hops=2),
         key="key",
         scope="claims:read",
         description="The claim made of it; null without an error when none was made.",
@@ -202,7 +203,7 @@ class DetectionConnection:
 @strawberry.type
 class DetectionQueries:
     @asks(
-        "integrations",
+        once(INTEGRATIONS),
         scope="detections:read",
         description="Findings of all syncs, newest first.",
     )

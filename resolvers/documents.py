@@ -6,8 +6,8 @@ Query.document                cost docs,        document_by_id
                               refund engine
 Document.signedUrl            cost docs         link_by_document_id
 Document.claim                refund engine     claim_by_id
-Document.evidenceValidation   mcde              evidence_validation_by_document
-Document.costEstimate         mcde              cost_estimate_by_document
+Document.evidenceValidation   mcde, refund engine   evidence_validation_by_document
+Document.costEstimate         mcde, refund engine   cost_estimate_by_document
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from clients.refund_engine import ClaimRecord
 from clients.transport import Answer, Page
 from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window
 from resolvers.context import Info
+from resolvers.costs import CLAIM_OF_DOCUMENT, COST_DOCS, DOCUMENT_STATS, MCDE, each, once
 from resolvers.evidence import CostEstimate, EvidenceValidation
 from resolvers.fields import asks, loads
 from resolvers.global_ids import KEY_FORMS, Node, global_id, key_of
@@ -94,7 +95,7 @@ class Document(Node):
 
     @loads(
         "link_by_document_id",
-        "cost-docs",
+        each(COST_DOCS, shared="getDocument", weight=5),
         key="key",
         description="A fresh link to the file. One call each: never ask for it in a list.",
     )
@@ -105,7 +106,7 @@ class Document(Node):
 
     @loads(
         "claim_by_id",
-        "refund-engine",
+        CLAIM_OF_DOCUMENT,
         key="claim_key",
         scope="claims:read",
         description="The claim it proves; null without an error when it names no claim of the viewer.",
@@ -119,8 +120,10 @@ class Document(Node):
 
     @loads(
         "evidence_validation_by_document",
-        "mcde",
+        each(MCDE, hops=2, weight=5),
+        CLAIM_OF_DOCUMENT,  # whether the claim that it names is the viewer's
         key="evidence_key",
+        optional=True,
         scope="evidence:check",
         description="Whether it holds as evidence for its claim. Judged anew each time, one call each.",
     )
@@ -129,8 +132,10 @@ class Document(Node):
 
     @loads(
         "cost_estimate_by_document",
-        "mcde",
+        each(MCDE, hops=2, weight=5),
+        CLAIM_OF_DOCUMENT,
         key="evidence_key",
+        optional=True,
         scope="evidence:check",
         description=("What the goods cost to make, read from it. Worked out anew each time, one call each."),
     )
@@ -192,7 +197,9 @@ class DocumentConnection:
 @strawberry.type
 class DocumentQueries:
     @asks(
-        "cost-docs",
+        once(COST_DOCS, pages=2, hops=1),  # the search, once in the life of the process where it is hidden
+        DOCUMENT_STATS,
+        once(COST_DOCS, pages=10, expected=10, hops=2),  # then the claims of the ten latest
         scope="documents:read",
         description="Documents uploaded by the viewer, newest first.",
     )
@@ -206,8 +213,8 @@ class DocumentQueries:
         )
 
     @asks(
-        "cost-docs",
-        "refund-engine",  # where somebody else uploaded it: whether the claim it proves is the viewer's
+        once(COST_DOCS, shared="getDocument"),
+        CLAIM_OF_DOCUMENT,  # where somebody else uploaded it
         scope="documents:read",
         description="One document; null without an error when there is none.",
     )

@@ -16,6 +16,9 @@ import strawberry
 from strawberry.schema_directive import Location
 
 from resolvers.context import Info
+from resolvers.costs import Calls
+
+CALLS = "calls"  # the key of a field's metadata that holds what it asks
 
 
 @strawberry.schema_directive(
@@ -34,32 +37,36 @@ class UpstreamDirective:
 
 
 def asks(
-    *services: str, description: str, scope: str | None = None
+    *calls: Calls, description: str, scope: str | None = None, optional: bool = False
 ) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
     """Make a field of an async resolver.
 
     Args:
-        services: slugs of the services it needs, for `@upstream`.
+        calls: what it asks of which service; the services are printed as `@upstream`.
         scope: what the viewer's token must carry; None inherits the parent's.
+        optional: whether a screen can do without it, so that it is spared when a quota runs low.
     """
 
     def field_of(resolve: Callable[..., Awaitable[Any]]) -> Any:
         @wraps(resolve)
         async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
             info.context.require(scope)
+            if optional:
+                info.context.spare([asked.service for asked in calls])
             return await resolve(self, info, **arguments)
 
-        return _field(resolver, services, description)
+        return _field(resolver, calls, description)
 
     return field_of
 
 
 def loads(
     loader: str,
-    *services: str,
+    *calls: Calls,
     key: str | Callable[..., Any],
     description: str,
     scope: str | None = None,
+    optional: bool = False,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Make a field of a plain method that turns what a loader found into the field's value.
 
@@ -67,10 +74,11 @@ def loads(
 
     Args:
         loader: attribute of `resolvers.loaders.Loaders`.
-        services: slugs of the services it needs, for `@upstream`.
+        calls: what it asks of which service; the services are printed as `@upstream`.
         key: attribute of the object that is the loader's key, or a function of the object and the field's
             arguments where they are part of the question. A key of None asks nobody and finds None.
         scope: what the viewer's token must carry; None inherits the parent's.
+        optional: whether a screen can do without it, so that it is spared when a quota runs low.
     """
 
     def field_of(finish: Callable[..., Any]) -> Any:
@@ -83,6 +91,8 @@ def loads(
         @wraps(finish)
         async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
             info.context.require(scope)
+            if optional:
+                info.context.spare([asked.service for asked in calls])
             loading_key = key_of(self, arguments)
             found = None
             if loading_key is not None:
@@ -92,14 +102,16 @@ def loads(
         # Strawberry reads the arguments from the signature: `found` is not one of them, `info` is asked for.
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
         resolver.__signature__ = inspect.signature(finish).replace(parameters=[parent, info, *given])  # type: ignore[attr-defined]
-        return _field(resolver, services, description)
+        return _field(resolver, calls, description)
 
     return field_of
 
 
-def _field(resolver: Callable[..., Any], services: tuple[str, ...], description: str) -> Any:
+def _field(resolver: Callable[..., Any], calls: tuple[Calls, ...], description: str) -> Any:
+    services = dict.fromkeys(asked.service for asked in calls)  # each once, in the order given
     return strawberry.field(
         resolver=resolver,
         description=description,
         directives=[UpstreamDirective(service=service) for service in services],
+        metadata={CALLS: calls},
     )

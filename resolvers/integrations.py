@@ -14,6 +14,7 @@ import structlog
 
 from clients.integrations import IntegrationRecord
 from resolvers.context import Info
+from resolvers.costs import INTEGRATIONS, once
 from resolvers.fields import asks
 from resolvers.global_ids import Node, global_id, key_of
 from resolvers.words import Words, described
@@ -108,7 +109,7 @@ class Integration(Node):
 @strawberry.type
 class IntegrationQueries:
     @asks(
-        "integrations",
+        once(INTEGRATIONS, shared="listIntegrationStatuses"),
         scope="integrations:read",
         description=("Every system that can be connected, connected or not, always in the same order."),
     )

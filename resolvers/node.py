@@ -8,8 +8,10 @@ import strawberry
 
 from resolvers.claims.claim import Claim
 from resolvers.context import Info
+from resolvers.costs import COST_DOCS, DETECTIONS, REFUND_ENGINE, SYNCS, TRANSACTIONS, keyed, once
 from resolvers.detections import Detection
 from resolvers.documents import Document
+from resolvers.fields import CALLS
 from resolvers.global_ids import Node, type_and_key
 from resolvers.integrations import Integration
 from resolvers.payments import Payment
@@ -34,7 +36,9 @@ class NodeQueries:
         description=(
             "Any object by its ID; null without an error when there is none. Its owner follows from the type "
             "in the ID."
-        )
+        ),
+        # One of these, by the type in the id; which one is not known before it is read.
+        metadata={CALLS: (keyed(REFUND_ENGINE), once(COST_DOCS), DETECTIONS, SYNCS, TRANSACTIONS)},
     )
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Global ID.")]

@@ -20,6 +20,7 @@ from clients.stripe import AccountRecord, TransactionRecord
 from clients.transport import Answer, Page
 from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window
 from resolvers.context import Info
+from resolvers.costs import REFUND_ENGINE, STRIPE, TRANSACTIONS, keyed, once
 from resolvers.fields import asks, loads
 from resolvers.global_ids import Node, global_id, key_of
 from resolvers.money import Money, cents
@@ -94,7 +95,7 @@ class Payment(Node):
 
     @loads(
         "claim_by_stripe_id",
-        "refund-engine",
+        keyed(REFUND_ENGINE),
         key="stripe_claim_id",
         scope="claims:read",
         description=(
@@ -204,7 +205,12 @@ class PaymentAccount:
 
 @strawberry.type
 class PaymentQueries:
-    @asks("stripe", scope="payments:read", description="Payments, newest first.")
+    @asks(
+        TRANSACTIONS,
+        once(STRIPE, pages=2, expected=0),  # where a state is asked for, or rows beyond the shared pages
+        scope="payments:read",
+        description="Payments, newest first.",
+    )
     async def payments(
         self,
         info: Info,
@@ -220,7 +226,7 @@ class PaymentQueries:
         return PaymentConnection.of_page(page, part)
 
     @asks(
-        "stripe",
+        once(STRIPE, shared="getAccountStatus"),
         scope="payments:read",
         description=(
             "The viewer's account with the payment provider. Repeated from memory for five minutes; see "

@@ -7,6 +7,7 @@ from enum import Enum
 
 import strawberry
 
+from clients.directory import Directory
 from clients.health import HealthMonitor, ServiceState, Status
 from resolvers.context import Info
 from resolvers.global_ids import Node, global_id
@@ -68,14 +69,14 @@ class ServiceHealth(Node):
     )
 
     @classmethod
-    def from_state(cls, state: ServiceState) -> ServiceHealth:
+    def from_state(cls, state: ServiceState, directory: Directory) -> ServiceHealth:
         return cls(
             id=global_id("ServiceHealth", state.service.name),
             name=state.service.name,
             display_name=state.service.display_name,
             status=ServiceStatus(state.status.value),
             reason=ServiceHealthReason(state.reason.value) if state.reason else None,
-            circuit_state=CircuitState.CLOSED,  # no breaker stands in the chain yet: every call goes through
+            circuit_state=CircuitState(directory.circuit(state.service.name).name),
             response_time_ms=state.response_time_ms,
             consecutive_failure_count=state.consecutive_failures,
             last_checked_at=state.last_checked_at,
@@ -86,7 +87,7 @@ class ServiceHealth(Node):
     async def by_key(cls, info: Info, key: str) -> ServiceHealth | None:
         """The service with this slug; None when there is none."""
         state = info.context.health.state(key)
-        return None if state is None else cls.from_state(state)
+        return None if state is None else cls.from_state(state, info.context.directory)
 
 
 WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.HEALTHY)
@@ -108,7 +109,7 @@ class SystemHealth:
     services: list[ServiceHealth] = strawberry.field(description="Every service, always in the same order.")
 
     @classmethod
-    def from_monitor(cls, monitor: HealthMonitor) -> SystemHealth:
+    def from_monitor(cls, monitor: HealthMonitor, directory: Directory) -> SystemHealth:
         states = monitor.states()
         seen = {state.status for state in states}
         return cls(
@@ -116,7 +117,7 @@ class SystemHealth:
             healthy_count=sum(state.status is Status.HEALTHY for state in states),
             total_count=len(states),
             checked_at=monitor.checked_at,
-            services=[ServiceHealth.from_state(state) for state in states],
+            services=[ServiceHealth.from_state(state, directory) for state in states],
         )
 
 
@@ -124,4 +125,4 @@ class SystemHealth:
 class ServiceHealthQueries:
     @strawberry.field(description="Health of the services. Never null.")
     def service_health(self, info: Info) -> SystemHealth:
-        return SystemHealth.from_monitor(info.context.health)
+        return SystemHealth.from_monitor(info.context.health, info.context.directory)

@@ -20,6 +20,7 @@ from clients.errors import ResultTooLarge
 from clients.integrations import DetectionRecord, SyncRecord
 from resolvers.connections import After, First, PageInfo, cursor, page_info, window
 from resolvers.context import Info
+from resolvers.costs import DETECTIONS, INTEGRATIONS, SYNCS, once
 from resolvers.detections import DetectionConnection
 from resolvers.fields import asks, loads
 from resolvers.global_ids import Node, global_id, key_of
@@ -155,7 +156,7 @@ class DetectionRun(Node):
 
     @loads(
         "detections_by_sync_id",
-        "integrations",
+        DETECTIONS,
         key="key",
         scope="detections:read",
         description="What it found. Empty until it has finished, and when it found nothing.",
@@ -199,7 +200,7 @@ class SyncConnection:
 @strawberry.type
 class SyncQueries:
     @asks(
-        "integrations",
+        once(INTEGRATIONS),
         scope="integrations:read",
         description=(
             "Syncs, newest first: the history and the activity log. The detection of each is beside it."
@@ -218,7 +219,7 @@ class SyncQueries:
         )
 
     @asks(
-        "integrations",
+        SYNCS,
         scope="integrations:read",
         description="One sync; null without an error when there is none.",
     )
@@ -228,7 +229,7 @@ class SyncQueries:
         return await Sync.by_key(info, key_of(id, "Sync"))
 
     @asks(
-        "integrations",
+        SYNCS,
         scope="detections:read",
         description="One detection run; null without an error when there is none.",
     )

@@ -4,7 +4,7 @@ The fixtures of `tests/graph` and `tests/api`.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from bff.cli import dev_settings
 from bff.operations import stored_operations
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.sandbox.world import Seller
+from bff.sandbox.world import Seller, World
 from bff.settings import Settings
 
 
@@ -30,6 +30,7 @@ class GraphAnswer:
     status: int
     data: Any
     errors: list[dict[str, Any]] = field(default_factory=list)
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
 class Heard(NamedTuple):
@@ -51,10 +52,17 @@ class Bff:
     heard: list[Heard] = field(default_factory=list)
 
     async def ask(
-        self, document: str, /, *, seller: Seller = SELLERS[0], budget_ms: int | None = None, **variables: Any
+        self,
+        document: str,
+        /,
+        *,
+        seller: Seller = SELLERS[0],
+        budget_ms: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **variables: Any,
     ) -> GraphAnswer:
         """Send an operation as a seller; `document` is its text, or the name of a stored one."""
-        headers = {"authorization": f"Bearer {dev_token(self.settings, seller)}"}
+        headers = {"authorization": f"Bearer {dev_token(self.settings, seller)}", **(headers or {})}
         if budget_ms is not None:
             headers["x-request-budget"] = str(budget_ms)
         return await self.ask_with(headers, document, **variables)
@@ -67,7 +75,9 @@ class Bff:
             headers=headers,
         )
         body = response.json()
-        return GraphAnswer(response.status_code, body.get("data"), body.get("errors", []))
+        return GraphAnswer(
+            response.status_code, body.get("data"), body.get("errors", []), body.get("extensions", {})
+        )
 
     async def checked(self) -> dict[str, Any]:
         """The answer of /health, once the monitor has checked every service."""
@@ -121,14 +131,15 @@ def listen(sandbox: Sandbox) -> list[Heard]:
 async def make_bff() -> AsyncIterator[MakeBff]:
     """Start a BFF over a sandbox: `await make_bff(claims=10, operation_budget_s=0.6, search_reachable=True)`.
 
-    Options that a `Settings` has go there; the rest go to the `Sandbox`.
+    Options that a `Settings` has go there; the rest go to the `Sandbox`. With the `world` of another BFF
+    it is one that has seen and kept nothing of it yet.
     """
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(*, claims: int = 60, **options: Any) -> Bff:
+        async def make(*, claims: int = 60, world: World | None = None, **options: Any) -> Bff:
             told = {name: options.pop(name) for name in list(options) if name in Settings.model_fields}
             settings = dev_settings().model_copy(update=told)
-            sandbox = Sandbox(seed(claims), **options)
+            sandbox = Sandbox(world or seed(claims), **options)
             heard = listen(sandbox)
             app = create_dev_app(sandbox, settings, seller=SELLERS[0])
             made = await stack.enter_async_context(running(app, sandbox, settings))

@@ -30,6 +30,17 @@ from resolvers.claims.submission import ClaimSubmission
 from resolvers.claims.timeline import ClaimEventConnection, timeline_of
 from resolvers.connections import After, First, window
 from resolvers.context import Info
+from resolvers.costs import (
+    COST_DOCS,
+    DETECTIONS,
+    DISPUTES,
+    PREDICTOR,
+    REFUND_ENGINE,
+    TRANSACTIONS,
+    each,
+    keyed,
+    packed,
+)
 from resolvers.fields import asks, loads
 from resolvers.global_ids import Node, global_id, key_of
 from resolvers.loaders.documents import DocumentsKey
@@ -131,8 +142,9 @@ class Claim(Node):
 
     @loads(
         "live_prediction_by_claim",
-        "predictor",
+        packed(PREDICTOR, size=100),
         key="record",
+        optional=True,
         description="The predictor's answer right now, which is not stored. One call serves 100 claims.",
     )
     def live_prediction(self, found: PredictionRecord) -> ClaimPrediction | None:
@@ -140,7 +152,7 @@ class Claim(Node):
 
     @loads(
         "dispute_by_case_number",
-        "integrations",
+        DISPUTES,
         key="case_number",
         description="Where the filing with Amazon stands.",
     )
@@ -149,7 +161,8 @@ class Claim(Node):
 
     @loads(
         "detections_by_case_number",
-        "integrations",
+        DISPUTES,
+        DETECTIONS,
         key="case_number",
         scope="detections:read",
         description=(
@@ -166,7 +179,7 @@ class Claim(Node):
 
     @loads(
         "documents_by_claim_id",
-        "cost-docs",
+        each(COST_DOCS),
         key=_documents_key,
         scope="documents:read",
         description=(
@@ -183,7 +196,7 @@ class Claim(Node):
 
     @loads(
         "payments_by_claim_id",
-        "stripe",
+        TRANSACTIONS,
         key="key",
         scope="payments:read",
         description="Commission charges for this claim. Empty until money was recovered.",
@@ -198,9 +211,9 @@ class Claim(Node):
         return PaymentConnection.of_page(Page(rows, found.total, found.as_of), part)
 
     @asks(
-        "refund-engine",
-        "integrations",
-        "stripe",
+        keyed(REFUND_ENGINE),
+        DISPUTES,
+        TRANSACTIONS,
         description=(
             "What happened, newest first, put together from the claim, its ledger, its filing and its "
             "payments. Null only when none of the three services answered; when some did not, "

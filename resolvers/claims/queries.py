@@ -10,7 +10,7 @@ Query.claimByCaseNumber   refund engine     claim_by_case_number
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import strawberry
 from strawberry import UNSET
@@ -21,10 +21,13 @@ from resolvers.claims.claim import CLAIM_STATUS, Claim, ClaimStatus
 from resolvers.claims.connection import ClaimConnection
 from resolvers.connections import After, First, window
 from resolvers.context import Info
+from resolvers.costs import REFUND_ENGINE, once
 from resolvers.errors import BadUserInput
 from resolvers.fields import asks
 from resolvers.global_ids import key_of
 from resolvers.words import described
+
+T = TypeVar("T", str, str | None)
 
 SEARCH_AT_MOST = 100
 CASE_NUMBER_CHARS = 50
@@ -63,7 +66,7 @@ class ClaimOrderInput:
 @strawberry.type
 class ClaimQueries:
     @asks(
-        "refund-engine",
+        once(REFUND_ENGINE),
         scope="claims:read",
         description=(
             "Claims, newest first unless ordered otherwise. Filters and sorts are the owner's own: nothing "
@@ -81,6 +84,7 @@ class ClaimQueries:
         ] = ClaimOrderInput(),  # noqa: B008  # never changed
     ) -> ClaimConnection | None:
         part, conditions = window(first, after), filter or ClaimFilterInput()
+        category = _sendable(conditions.product_category or None, argument="filter.productCategory")
         sort_by: ClaimSort = order_by.field.value
         sort_order: SortOrder = order_by.direction.value
         page = await info.context.loaders.claims_page(
@@ -89,14 +93,14 @@ class ClaimQueries:
             status=CLAIM_STATUS.word(conditions.status, argument="filter.status")
             if conditions.status
             else None,
-            product_category=conditions.product_category or None,
+            product_category=category,
             sort_by=sort_by,
             sort_order=sort_order,
         )
         return ClaimConnection.of_page(page, part)
 
     @asks(
-        "refund-engine",
+        once(REFUND_ENGINE),
         scope="claims:read",
         description=(
             "Claims whose number, description or category contains a text. One page only: the owner cannot "
@@ -109,7 +113,7 @@ class ClaimQueries:
         query: Annotated[str, strawberry.argument(description="Text to look for, 1 to 100 characters.")],
         first: Annotated[int, strawberry.argument(description="How many, 1 to 100.")] = 20,
     ) -> ClaimConnection | None:
-        part, text = window(first), query.strip()
+        part, text = window(first), _sendable(query.strip(), argument="query")
         if not 1 <= len(text) <= SEARCH_AT_MOST:
             raise BadUserInput(f"`query` must have 1 to {SEARCH_AT_MOST} characters.")
         # One more than asked for, to learn whether the search goes on where no page can follow.
@@ -118,7 +122,7 @@ class ClaimQueries:
         return ClaimConnection.of_page(shown, part, truncated=len(page.rows) > part.first)
 
     @asks(
-        "refund-engine",
+        once(REFUND_ENGINE),
         scope="claims:read",
         description="One claim; null without an error when there is none.",
     )
@@ -128,7 +132,7 @@ class ClaimQueries:
         return await Claim.by_key(info, key_of(id, "Claim"))
 
     @asks(
-        "refund-engine",
+        once(REFUND_ENGINE),
         scope="claims:read",
         description=("One claim by the number that people see; null without an error when there is none."),
     )
@@ -137,7 +141,18 @@ class ClaimQueries:
         info: Info,
         case_number: Annotated[str, strawberry.argument(description="Number, such as `CASE-2025-000417`.")],
     ) -> Claim | None:
-        number = case_number.strip()
+        number = _sendable(case_number.strip(), argument="caseNumber")
         if not 1 <= len(number) <= CASE_NUMBER_CHARS or number in (".", ".."):
             raise BadUserInput(f"`caseNumber` must have 1 to {CASE_NUMBER_CHARS} characters.")
         return Claim.from_answer(await info.context.loaders.claim_by_case_number.load(number))
+
+
+def _sendable(text: T, *, argument: str) -> T:
+    """The text as it is.
+
+    Raises:
+        BadUserInput: it holds a NUL, on which the services' database breaks.
+    """
+    if text is not None and "\0" in text:
+        raise BadUserInput(f"`{argument}` holds a NUL character; leave it out.")
+    return text

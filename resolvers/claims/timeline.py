@@ -17,7 +17,7 @@ from typing import Any
 
 import strawberry
 
-from clients.errors import UpstreamError
+from clients.errors import StoreUnavailable, UpstreamError
 from clients.integrations import DisputeRecord
 from clients.refund_engine import ClaimRecord, LedgerRecord
 from clients.stripe import TransactionRecord
@@ -133,8 +133,8 @@ class ClaimEventConnection:
     )
     missing_services: list[str] = strawberry.field(
         description=(
-            "Services whose entries are missing because they could not answer; empty when the timeline is "
-            "whole."
+            "Services whose entries are missing because they could not answer, or because the token may not "
+            "read them; empty when the timeline is whole."
         )
     )
     as_of: datetime = strawberry.field(
@@ -162,7 +162,7 @@ async def timeline_of(claim: ClaimRecord, info: Info, part: Window) -> ClaimEven
     answers = dict(zip(loads, await settled(loads.values()), strict=True))
     events, as_of = list(_claim_events(claim)), []
     for service, answer in answers.items():
-        if isinstance(answer, UpstreamError):
+        if isinstance(answer, UpstreamError | StoreUnavailable):
             missing.append(service)
         elif isinstance(answer, BaseException):
             raise answer

@@ -12,14 +12,13 @@ from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
 
-from clients.errors import UpstreamError
 from clients.transport import Page
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 
-def loader(batch: Callable[[list[K]], Awaitable[Sequence[T | UpstreamError]]]) -> DataLoader[K, T]:
+def loader(batch: Callable[[list[K]], Awaitable[Sequence[T | Exception]]]) -> DataLoader[K, T]:
     """A loader for one operation. `batch` gets distinct keys and answers in their order."""
 
     async def answers(keys: list[K]) -> list[Any]:
@@ -31,17 +30,15 @@ def loader(batch: Callable[[list[K]], Awaitable[Sequence[T | UpstreamError]]]) -
     return DataLoader(answers)
 
 
-async def each(
-    keys: Sequence[K], ask: Callable[[K], Awaitable[T]], *, at_once: int
-) -> list[T | UpstreamError]:
+async def each(keys: Sequence[K], ask: Callable[[K], Awaitable[T]], *, at_once: int) -> list[T | Exception]:
     """Ask once per key, `at_once` at a time; a failing key is its own error and nobody else's."""
     places = asyncio.Semaphore(at_once)
 
-    async def one(key: K) -> T | UpstreamError:
+    async def one(key: K) -> T | Exception:
         async with places:
             try:
                 return await ask(key)
-            except UpstreamError as error:
+            except Exception as error:  # each key has its own
                 return error
 
     return await asyncio.gather(*(one(key) for key in keys))
@@ -57,8 +54,15 @@ class Shared(Generic[T]):
     async def __call__(self) -> T:
         if self._task is None:
             self._task = asyncio.ensure_future(self._fetch())
+            self._task.add_done_callback(_seen)
         # Shielded: one field that gives up must not take the answer from the others.
         return await asyncio.shield(self._task)
+
+
+def _seen(task: asyncio.Future[Any]) -> None:
+    """Whoever waited has the error; a client that left must not bring a traceback into the log."""
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ show anybody's claim: the owner is compared here, and somebody else's claim is "
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -14,13 +15,16 @@ from aiodataloader import DataLoader
 
 from clients.caller import Viewer
 from clients.directory import Clients
-from clients.errors import ResultTooLarge, UpstreamError
+from clients.errors import ResultTooLarge
 from clients.refund_engine import ClaimRecord, ClaimStatsRecord, LedgerRecord
 from clients.store import Store
 from clients.transport import Answer, Page
+from resolvers.global_ids import KEY_FORMS
 from resolvers.loaders.batching import Scan, Shared, each, loader, scan
 
 MaybeClaim = Answer[ClaimRecord] | None
+
+CLAIM_ID = KEY_FORMS["Claim"]  # what services call a claim may be any text
 
 SINGLES_AT_MOST = 3  # so many keys are asked one by one; a list page is dearer than three rows
 SINGLES_AT_ONCE = 5
@@ -43,7 +47,7 @@ class ClaimLoaders:
     def claim_by_id(self) -> DataLoader[str, MaybeClaim]:
         """The viewer's claim with an id; None when there is none."""
 
-        async def batch(claim_ids: list[str]) -> list[MaybeClaim | UpstreamError]:
+        async def batch(claim_ids: list[str]) -> list[MaybeClaim | Exception]:
             return await self._claims(claim_ids, self.clients.refund_engine.claim, lambda claim: claim.id)
 
         return loader(batch)
@@ -52,7 +56,7 @@ class ClaimLoaders:
     def claim_by_case_number(self) -> DataLoader[str, MaybeClaim]:
         """The viewer's claim with a number; None when there is none."""
 
-        async def batch(case_numbers: list[str]) -> list[MaybeClaim | UpstreamError]:
+        async def batch(case_numbers: list[str]) -> list[MaybeClaim | Exception]:
             ask = self.clients.refund_engine.claim_by_case_number
             return await self._claims(case_numbers, ask, lambda claim: claim.case_number)
 
@@ -62,7 +66,7 @@ class ClaimLoaders:
     def ledger_by_claim_id(self) -> DataLoader[str, Page[LedgerRecord]]:
         """All ledger rows of one claim, newest first. The claim is known to be the viewer's."""
 
-        async def batch(claim_ids: list[str]) -> list[Page[LedgerRecord] | UpstreamError]:
+        async def batch(claim_ids: list[str]) -> list[Page[LedgerRecord] | Exception]:
             if len(claim_ids) > 1:
                 page = await self.clients.refund_engine.ledger_page(limit=LEDGER_ROWS_AT_MOST)
                 if (page.total or 0) <= LEDGER_ROWS_AT_MOST:
@@ -100,15 +104,16 @@ class ClaimLoaders:
         keys: list[str],
         ask: Callable[[str], Awaitable[MaybeClaim]],
         key_of: Callable[[ClaimRecord], str],
-    ) -> list[MaybeClaim | UpstreamError]:
-        found: dict[str, MaybeClaim | UpstreamError] = {}
+    ) -> list[MaybeClaim | Exception]:
+        found: dict[str, MaybeClaim | Exception] = {}
         complete = False
         if len(keys) > SINGLES_AT_MOST:
             for number in range(LIST_PAGES_AT_MOST):
                 page = await self.claims_page(limit=LIST_PAGE, offset=number * LIST_PAGE)
                 found |= {key_of(row): Answer(row, page.as_of) for row in page.rows}
-                complete = (page.total or 0) <= (number + 1) * LIST_PAGE
-                if complete or all(key in found for key in keys):
+                # An old list cannot say that a claim is not there: it may be newer than the list.
+                complete = (page.total or 0) <= (number + 1) * LIST_PAGE and not page.stale
+                if page.stale or complete or all(key in found for key in keys):
                     break
 
         async def single(key: str) -> MaybeClaim:
@@ -129,7 +134,7 @@ class ClaimLoaders:
         rows = [row for row in page.rows if row.user_id == self.viewer.user_id]
         for row in rows:
             self._remember(Answer(row, page.as_of))
-        return Page(rows, page.total, page.as_of)
+        return replace(page, rows=rows)
 
     def _remember(self, answer: Answer[ClaimRecord]) -> None:
         self.claim_by_id.prime(answer.value.id, answer)

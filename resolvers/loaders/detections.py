@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aiodataloader import DataLoader
 
-from clients.errors import ResultTooLarge, UpstreamError
+from clients.errors import ResultTooLarge
 from clients.integrations import (
     DetectionRecord,
     DetectionStatisticsRecord,
@@ -38,7 +38,7 @@ class DetectionLoaders(ClaimLoaders):
     def dispute_by_case_number(self) -> DataLoader[str, Answer[DisputeRecord | None]]:
         """The filing case with a claim's number; an answer of None says that there is none."""
 
-        async def batch(case_numbers: list[str]) -> list[Answer[DisputeRecord | None] | UpstreamError]:
+        async def batch(case_numbers: list[str]) -> list[Answer[DisputeRecord | None] | Exception]:
             disputes = await self._disputes()
             by_number = {dispute.case_number: dispute for dispute in disputes.rows}
             return [_found(disputes, by_number.get(number), "listDisputes") for number in case_numbers]
@@ -49,7 +49,7 @@ class DetectionLoaders(ClaimLoaders):
     def dispute_by_detection_id(self) -> DataLoader[str, Answer[DisputeRecord | None]]:
         """The filing case of a finding; an answer of None says that there is none."""
 
-        async def batch(detection_ids: list[str]) -> list[Answer[DisputeRecord | None] | UpstreamError]:
+        async def batch(detection_ids: list[str]) -> list[Answer[DisputeRecord | None] | Exception]:
             disputes = await self._disputes()
             by_detection = {dispute.detection_result_id: dispute for dispute in disputes.rows}
             return [_found(disputes, by_detection.get(key), "listDisputes") for key in detection_ids]
@@ -60,7 +60,7 @@ class DetectionLoaders(ClaimLoaders):
     def detection_by_id(self) -> DataLoader[str, Answer[DetectionRecord | None]]:
         """The finding with an id; an answer of None says that there is none."""
 
-        async def batch(detection_ids: list[str]) -> list[Answer[DetectionRecord | None] | UpstreamError]:
+        async def batch(detection_ids: list[str]) -> list[Answer[DetectionRecord | None] | Exception]:
             detections = await self._detections()
             by_id = {detection.id: detection for detection in detections.rows}
             return [_found(detections, by_id.get(key), "listDetectionResults") for key in detection_ids]
@@ -71,13 +71,13 @@ class DetectionLoaders(ClaimLoaders):
     def detections_by_case_number(self) -> DataLoader[str, Page[DetectionRecord]]:
         """The findings that led to a claim: at most one, through the filing case with the claim's number."""
 
-        async def batch(case_numbers: list[str]) -> list[Page[DetectionRecord] | UpstreamError]:
+        async def batch(case_numbers: list[str]) -> list[Page[DetectionRecord] | Exception]:
             disputes, detections = await asyncio.gather(self._disputes(), self._detections())
             by_number = {dispute.case_number: dispute for dispute in disputes.rows}
             by_id = {detection.id: detection for detection in detections.rows}
             as_of = min(disputes.as_of, detections.as_of)
 
-            def of_claim(case_number: str) -> Page[DetectionRecord] | UpstreamError:
+            def of_claim(case_number: str) -> Page[DetectionRecord] | Exception:
                 dispute = by_number.get(case_number)
                 detection = by_id.get(dispute.detection_result_id) if dispute else None
                 if detection:
@@ -97,7 +97,7 @@ class DetectionLoaders(ClaimLoaders):
     def detections_by_sync_id(self) -> DataLoader[str, Scan[DetectionRecord]]:
         """The findings in the data of one sync, newest first."""
 
-        async def batch(sync_ids: list[str]) -> list[Scan[DetectionRecord] | UpstreamError]:
+        async def batch(sync_ids: list[str]) -> list[Scan[DetectionRecord] | Exception]:
             if len(sync_ids) == 1:
                 return [await self._scan_detections(sync_ids[0])]
             detections = await self._detections()
@@ -112,7 +112,7 @@ class DetectionLoaders(ClaimLoaders):
     def claim_by_detection_id(self) -> DataLoader[str, MaybeClaim]:
         """The claim made of a finding, through its filing case; None when none was made."""
 
-        async def batch(detection_ids: list[str]) -> list[MaybeClaim | UpstreamError]:
+        async def batch(detection_ids: list[str]) -> list[MaybeClaim | Exception]:
             disputes = await settled(self.dispute_by_detection_id.load(key) for key in detection_ids)
 
             async def claim_of(dispute: Answer[DisputeRecord | None] | BaseException) -> MaybeClaim:
@@ -130,9 +130,9 @@ class DetectionLoaders(ClaimLoaders):
     def sync_by_id(self) -> DataLoader[str, Answer[SyncRecord] | None]:
         """The sync with an id; None when there is none. One older than the latest 100 has no start."""
 
-        async def batch(sync_ids: list[str]) -> list[Answer[SyncRecord] | UpstreamError | None]:
+        async def batch(sync_ids: list[str]) -> list[Answer[SyncRecord] | Exception | None]:
             page = await self.clients.integrations.syncs_page(limit=SYNC_PAGE)
-            found: dict[str, Answer[SyncRecord] | UpstreamError | None] = {
+            found: dict[str, Answer[SyncRecord] | Exception | None] = {
                 sync.sync_id: Answer(sync, page.as_of) for sync in page.rows
             }
             misses = [sync_id for sync_id in sync_ids if sync_id not in found]
@@ -189,7 +189,7 @@ class DetectionLoaders(ClaimLoaders):
         return await scan(page_at, page_size=SCAN_PAGE, pages_at_most=SCAN_PAGES_AT_MOST)
 
 
-def _found(scan: Scan[T], row: T | None, operation: str) -> Answer[T | None] | UpstreamError:
+def _found(scan: Scan[T], row: T | None, operation: str) -> Answer[T | None] | Exception:
     """A row of a scan, or a proven "none", or the error that says it cannot be told."""
     if row is None and not scan.complete:
         return ResultTooLarge("integrations", operation)

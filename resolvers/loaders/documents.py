@@ -4,25 +4,22 @@ The only hard N+1 of the graph: cost docs can be asked for the documents of one 
 asked four at a time, and only for claims that are known to be the viewer's, because it does not check.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
 from aiodataloader import DataLoader
 
 from clients.cost_docs import DocumentRecord, DocumentStatsRecord
-from clients.errors import UpstreamError, UpstreamFailed
+from clients.errors import UpstreamFailed
 from clients.transport import Answer, Page
 from resolvers.loaders.batching import Shared, each, loader, rows_between
-from resolvers.loaders.claims import ClaimLoaders
+from resolvers.loaders.claims import CLAIM_ID, ClaimLoaders
 
 MaybeDocument = Answer[DocumentRecord] | None
 
 AT_ONCE = 4
 CLAIM_PAGE = 100
 RECENT_UPLOADS = 10  # how many the overview names
-
-CLAIM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ class DocumentLoaders(ClaimLoaders):
 
             return await rows_between(page, key.offset, key.end, page_size=CLAIM_PAGE)
 
-        async def batch(keys: list[DocumentsKey]) -> list[Page[DocumentRecord] | UpstreamError]:
+        async def batch(keys: list[DocumentsKey]) -> list[Page[DocumentRecord] | Exception]:
             return await each(keys, ask, at_once=AT_ONCE)
 
         return loader(batch)
@@ -69,7 +66,7 @@ class DocumentLoaders(ClaimLoaders):
             answer = await self.clients.cost_docs.document(document_id)
             return answer if answer and await self._may_see(answer.value) else None
 
-        async def batch(document_ids: list[str]) -> list[MaybeDocument | UpstreamError]:
+        async def batch(document_ids: list[str]) -> list[MaybeDocument | Exception]:
             return await each(document_ids, ask, at_once=AT_ONCE)
 
         return loader(batch)
@@ -87,7 +84,7 @@ class DocumentLoaders(ClaimLoaders):
                 raise UpstreamFailed("cost-docs", "getDocument", status=404)
             return answer
 
-        async def batch(document_ids: list[str]) -> list[Answer[DocumentRecord] | UpstreamError]:
+        async def batch(document_ids: list[str]) -> list[Answer[DocumentRecord] | Exception]:
             return await each(document_ids, ask, at_once=AT_ONCE)
 
         return loader(batch)
@@ -130,15 +127,15 @@ class DocumentLoaders(ClaimLoaders):
             return await self._documents_page(claim_id, 1)
 
         by_id: dict[str, DocumentRecord] = {}
+        as_of = stats.as_of
         for page in await each(claim_ids, ask, at_once=AT_ONCE):
-            if isinstance(page, UpstreamError):
+            if isinstance(page, Exception):
                 raise page
+            as_of = min(as_of, page.as_of)
             by_id |= {row.id: row for row in page.rows if row.uploaded_by == self.viewer.user_id}
         rows = [by_id[upload.id] for upload in recent if upload.id in by_id]
         total = stats.value.total_documents
-        return Uploads(
-            Page(rows[offset:end], total, stats.as_of), listed=len(rows), truncated=total > len(rows)
-        )
+        return Uploads(Page(rows[offset:end], total, as_of), listed=len(rows), truncated=total > len(rows))
 
     @cached_property
     def _claim_pages(self) -> dict[tuple[str, int], Shared[Page[DocumentRecord]]]:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from aiodataloader import DataLoader
 
-from clients.errors import ResultTooLarge, UpstreamError
+from clients.errors import ResultTooLarge
 from clients.stripe import AccountRecord, TransactionRecord
 from clients.transport import Answer, Page
 from resolvers.loaders.batching import Scan, Shared, loader, rows_between, scan, settled
@@ -27,14 +27,14 @@ class PaymentLoaders(ClaimLoaders):
     def payments_by_claim_id(self) -> DataLoader[str, Page[TransactionRecord]]:
         """The charges for a claim, newest first; empty when it was never charged."""
 
-        async def batch(claim_ids: list[str]) -> list[Page[TransactionRecord] | UpstreamError]:
+        async def batch(claim_ids: list[str]) -> list[Page[TransactionRecord] | Exception]:
             transactions = await self._transactions()
             of_claim: defaultdict[int | None, list[TransactionRecord]] = defaultdict(list)
             for transaction in transactions.rows:
                 of_claim[transaction.claim_id].append(transaction)
             stripe_ids = await self.store.stripe_ids(claim_ids)
 
-            def found(claim_id: str) -> Page[TransactionRecord] | UpstreamError:
+            def found(claim_id: str) -> Page[TransactionRecord] | Exception:
                 stripe_id = stripe_ids.get(claim_id)
                 rows = of_claim[stripe_id] if stripe_id is not None else []
                 if stripe_id is not None and not rows and not transactions.complete:
@@ -49,7 +49,7 @@ class PaymentLoaders(ClaimLoaders):
     def payment_by_id(self) -> DataLoader[int, Answer[TransactionRecord | None]]:
         """The charge with a number; an answer of None says that the viewer has none such."""
 
-        async def batch(payment_ids: list[int]) -> list[Answer[TransactionRecord | None] | UpstreamError]:
+        async def batch(payment_ids: list[int]) -> list[Answer[TransactionRecord | None] | Exception]:
             transactions = await self._transactions()
             by_id = {transaction.id: transaction for transaction in transactions.rows}
             return [
@@ -65,7 +65,7 @@ class PaymentLoaders(ClaimLoaders):
     def claim_by_stripe_id(self) -> DataLoader[int, MaybeClaim]:
         """The viewer's claim behind one of stripe's integers; None when this API recorded none."""
 
-        async def batch(stripe_ids: list[int]) -> list[MaybeClaim | UpstreamError]:
+        async def batch(stripe_ids: list[int]) -> list[MaybeClaim | Exception]:
             claim_ids = await self.store.claim_ids(stripe_ids)
 
             async def claim_of(stripe_id: int) -> MaybeClaim:

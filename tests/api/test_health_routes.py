@@ -52,7 +52,7 @@ async def test_the_process_starts_and_lives_without_any_service(broken: tuple[Bf
 
     assert took_s < START_AT_MOST_S
     assert (live.status_code, live.json()) == (200, {"status": "alive"})
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "shelf": "own"})
 
 
 @pytest.mark.parametrize(

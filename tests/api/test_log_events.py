@@ -1,8 +1,10 @@
 """The log as an operator reads it: who asked what of whom, under one id, and nobody's data."""
 
+import contextlib
 import json
 import re
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,11 +183,15 @@ def _secrets(bff: Bff) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "outcome", "status"),
-    [("down", "NO_ANSWER", None), ("error", "REFUSED", 500), ("rate-limited", "REFUSED", 429)],
+    ("fault", "outcome", "status", "attempts"),
+    [
+        ("down", "NO_ANSWER", None, 2),
+        ("error", "REFUSED", 500, 2),
+        ("rate-limited", "REFUSED", 429, 1),  # which asks for fewer requests
+    ],
 )
-async def test_a_failing_service_is_logged_once_and_without_a_traceback(
-    bff: Bff, logged: Logged, fault: str, outcome: str, status: int | None
+async def test_a_failing_service_is_logged_once_per_attempt_and_without_a_traceback(
+    bff: Bff, logged: Logged, fault: str, outcome: str, status: int | None, attempts: int
 ):
     """An outage is expected: a traceback per request would bury what is not."""
     bff.sandbox.faults["stripe"] = fault
@@ -193,9 +199,10 @@ async def test_a_failing_service_is_logged_once_and_without_a_traceback(
     await bff.ask("{ paymentAccount { status } }")
 
     events = logged()
-    [called] = of(events, "upstream.called")
-    assert (called["upstream"], called["operation"]) == ("stripe", "getAccountStatus")
-    assert (called["outcome"], called["status"]) == (outcome, status)
+    facts = ("upstream", "operation", "outcome", "status")
+    assert [tuple(event[fact] for fact in facts) for event in of(events, "upstream.called")] == (
+        [("stripe", "getAccountStatus", outcome, status)] * attempts
+    )
     assert [event for event in events if "exception" in event or event["level"] == "error"] == []
 
 
@@ -217,13 +224,11 @@ async def test_a_broken_contract_names_the_field(bff: Bff, logged: Logged):
 async def test_a_fault_of_our_own_is_logged_once_and_costs_one_branch(
     make_bff: MakeBff, logged: Logged, tmp_path: Path
 ):
-    """A bug or a lost database: the client learns a code, the operator a traceback, the rest goes on."""
+    """A database in ruins: the client learns a code, the operator a traceback, the rest goes on."""
     file = tmp_path / "bff.sqlite3"
     bff = await make_bff(claims=10, db_url=f"sqlite+aiosqlite:///{file}")
     await bff.checked()
-    database = sqlite3.connect(file)
-    database.execute("DROP TABLE stripe_claim_ids")
-    database.close()
+    file.write_bytes(b"no database any more" * 1000)
     logged()
 
     answer = await bff.ask("Dashboard")
@@ -243,6 +248,36 @@ async def test_a_fault_of_our_own_is_logged_once_and_costs_one_branch(
     [broken] = [event for event in events if "exception" in event]
     assert (broken["event"], broken["level"]) == ("operation.broken", "error")
     assert broken["support_code"] == answer.errors[0]["extensions"]["supportCode"]
-    assert any("OperationalError" in cause["exc_type"] for cause in broken["exception"])
+    assert any("DatabaseError" in cause["exc_type"] for cause in broken["exception"])
     assert '"locals"' not in json.dumps(broken)
     assert of(events, "operation.executed")[0]["error_codes"] == ["INTERNAL_SERVER_ERROR"]
+
+
+async def test_a_database_that_hangs_costs_the_payments_and_a_second(
+    make_bff: MakeBff, logged: Logged, tmp_path: Path
+):
+    """The map of claims is ours: when it hangs, the answer leaves, and says what it lacks."""
+    file = tmp_path / "bff.sqlite3"
+    bff = await make_bff(claims=10, db_url=f"sqlite+aiosqlite:///{file}")
+    await bff.checked()
+    logged()
+    started_s = time.monotonic()
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        document = """{ claims(first: 2) { nodes {
+          payments { nodes { id } } timeline(first: 20) { missingServices totalCount nodes { service } }
+        } } }"""
+        answer = await bff.ask(document)
+
+    assert time.monotonic() - started_s < 2.5
+    for claim in answer.data["claims"]["nodes"]:
+        assert claim["payments"] is None
+        assert (claim["timeline"]["missingServices"], claim["timeline"]["totalCount"]) == (["stripe"], None)
+        assert {entry["service"] for entry in claim["timeline"]["nodes"]} >= {"refund-engine"}
+    assert [(error["path"][-1], error["extensions"]["code"]) for error in answer.errors] == [
+        ("payments", "STORE_UNAVAILABLE")
+    ] * 2
+    assert all(error["extensions"]["retryable"] for error in answer.errors)
+    events = of(logged(), "store.lost")
+    assert {(event["level"], "exception" in event) for event in events} == {("error", True)}
+    assert (await bff.ask("{ claims(first: 1) { nodes { payments { nodes { id } } } } }")).errors == []

@@ -32,6 +32,7 @@ from clients.errors import (
     UpstreamUnavailable,
 )
 from clients.predictor import ClaimFeatures
+from clients.shelf import MemoryShelf
 from clients.transport import Page, UpstreamSettings
 
 CAPTURES = Path(__file__).parents[1] / "captures"
@@ -179,6 +180,7 @@ def clients_over(exchange: dict[str, Any]) -> Clients:
     directory = Directory(
         settings,
         lambda _name, _settings: httpx.MockTransport(router.async_handler),
+        shelf=MemoryShelf(),
         reserve_s=0.0,
         on_outcome=lambda _: None,
     )

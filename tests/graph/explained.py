@@ -38,7 +38,12 @@ RETRYABLE = {
     "SERVICE_TIMEOUT": True,
     "SERVICE_FAILED": True,
     "SERVICE_CONTRACT_BROKEN": False,
+    "CIRCUIT_OPEN": True,
+    "RATE_LIMITED": True,
 }
+CIRCUIT_OPEN = (
+    "CIRCUIT_OPEN"  # said of a service that failed, in the place of its own code, once it is left alone
+)
 
 TIMELINE = "ClaimEventConnection"
 TIMELINE_SERVICES = {"refund-engine", "integrations", "stripe"}
@@ -170,12 +175,14 @@ class _Reading:
             yield f"{_text(path)} has an error of {service}, and needs {sorted(asked.services)}"
         if service not in self.failed:
             yield f"{_text(path)} accuses {service} ({code}), which was well"
-        elif code != self.failed[service]:
+        elif code not in (self.failed[service], CIRCUIT_OPEN):
             yield f"{_text(path)} says {code} of {service}, and not {self.failed[service]}"
         if extensions.keys() != EXTENSIONS:
             yield f"{_text(path)} has an error with the extensions {sorted(extensions)}"
         elif extensions["retryable"] is not RETRYABLE[code] or not extensions["supportCode"]:
             yield f"{_text(path)} has an error with {extensions}"
+        elif code == CIRCUIT_OPEN and extensions["retryAfterMs"] is None:
+            yield f"{_text(path)} does not say when {service} is asked again"
 
     def _timeline(self, path: Path, healthy: dict[str, Any], data: dict[str, Any]) -> Iterator[str]:
         missing = self.failed.keys() & TIMELINE_SERVICES

@@ -148,9 +148,17 @@ async def everything(bff: Bff, seller: Seller) -> Seen:
         await ask("CaseTimelineNextPage", id=claim_id, after=min(seen.cursors))
         await ask("ClaimDocuments", claimId=claim_id)
         await ask("ClaimLivePrediction", id=claim_id)
+    claims = {key_in(claim_id) for claim_id in seen.ids["Claim"]}
     for document_id in sorted(seen.ids["Document"]):
-        for operation in ("DocumentDetail", "DocumentLink", "DocumentEvidence", "DocumentCostEstimate"):
-            await ask(operation, id=document_id)
+        await ask("DocumentDetail", id=document_id)
+        await ask("DocumentLink", id=document_id)
+        for operation in ("DocumentEvidence", "DocumentCostEstimate"):
+            if bff.sandbox.world.documents[key_in(document_id)]["claimId"] in claims:
+                await ask(operation, id=document_id)
+            else:  # there is nothing of the seller's that mcde could be asked about
+                answer = await bff.ask(operation, seller=seller, id=document_id)
+                assert [error["extensions"]["code"] for error in answer.errors] == ["BAD_USER_INPUT"]
+                seen.take(answer.data)
     for sync_id in sorted(seen.ids["Sync"]):
         await ask("SyncDetail", id=sync_id)
     for run_id in sorted(seen.ids["DetectionRun"]):

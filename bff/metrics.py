@@ -1,0 +1,90 @@
+"""What an operator counts: `/metrics`, in Prometheus' text, through OpenTelemetry.
+
+Labels are operations we know, services and outcomes: never an id, never what a client wrote.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from bff.contracts import call_contracts
+from clients.caller import Freshest, ServiceUse
+from clients.chain.observed import Outcome
+from clients.directory import SERVICES, Directory
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+OTHER = "other"  # operations that are not stored
+CIRCUIT_LEVEL = {"CLOSED": 0, "HALF_OPEN": 1, "OPEN": 2}
+
+
+class Metrics:
+    """The instruments of one process."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._registry = CollectorRegistry()
+        self._provider = MeterProvider(metric_readers=[PrometheusMetricReader(registry=self._registry)])
+        meter = self._provider.get_meter("opside.bff")
+        self._duration_s = meter.create_histogram(
+            "bff.operation.duration", unit="s", description="From the request to its answer."
+        )
+        self._upstream_requests = meter.create_counter(
+            "bff.operation.upstream_requests", description="Requests that left for a service."
+        )
+        self._contract_exceeded = meter.create_counter(
+            "bff.operation.contract_exceeded",
+            description="Operations that asked a service more often than their call contract allows.",
+        )
+        self._upstream_calls = meter.create_counter(
+            "bff.upstream.calls",
+            description="Questions of viewers that a service answered (OK), or the code of the error.",
+        )
+        self._degraded = meter.create_counter(
+            "bff.operation.degraded",
+            description="Operations that got an old answer of a service (STALE), or lack one (MISSING).",
+        )
+        meter.create_observable_gauge(
+            "bff.circuit.state", [self._circuits], description="0 closed, 1 half open, 2 open."
+        )
+        meter.create_observable_gauge(
+            "bff.quota.share_left", [self._quotas], description="Of a service's quota, 0 to 1."
+        )
+
+    def operation_ended(
+        self, operation: str | None, duration_s: float, uses: Mapping[str, ServiceUse], error_count: int
+    ) -> None:
+        """Count one operation."""
+        contract = call_contracts().get(operation or "")
+        name = operation if operation and contract is not None else OTHER
+        outcome = "partial" if error_count else "whole"
+        self._duration_s.record(duration_s, {"operation": name, "outcome": outcome})
+        for service, use in uses.items():
+            self._upstream_requests.add(use.attempts, {"operation": name, "service": service})
+            if use.state in (Freshest.STALE, Freshest.MISSING):
+                self._degraded.add(1, {"operation": name, "service": service, "state": use.state.value})
+            if contract is not None and use.calls > contract.get(service, 0):
+                self._contract_exceeded.add(1, {"operation": name, "service": service})
+
+    def call_ended(self, outcome: Outcome) -> None:
+        """Count one question that was asked for a viewer, however often it was tried."""
+        told = "OK" if outcome.error is None else outcome.error.code
+        self._upstream_calls.add(1, {"service": outcome.upstream, "outcome": told})
+
+    def text(self) -> bytes:
+        """Everything counted so far, as Prometheus reads it."""
+        return generate_latest(self._registry)
+
+    def close(self) -> None:
+        self._provider.shutdown()
+
+    def _circuits(self, _: CallbackOptions) -> Iterable[Observation]:
+        for service in SERVICES:
+            level = CIRCUIT_LEVEL[self._directory.circuit(service.name).name]
+            yield Observation(level, {"service": service.name})
+
+    def _quotas(self, _: CallbackOptions) -> Iterable[Observation]:
+        for service in SERVICES:
+            yield Observation(self._directory.quota(service.name).share_left, {"service": service.name})

@@ -1,0 +1,87 @@
+"""The innermost link: one request that leaves, within the service's limit, and one log event for it."""
+
+import asyncio
+import time
+
+import aiohttp
+import httpx
+import structlog
+
+from clients.chain.question import Question, question_of
+from clients.failures import QuotaUsedUp, retry_after_s, said_in
+from clients.quota import Quota
+
+DEADLINE_HEADER = "x-request-deadline-ms"  # tells the service how long anybody waits for this attempt
+
+log = structlog.get_logger()
+
+
+class Attempt(httpx.AsyncBaseTransport):
+    """Sends, reads the whole answer, and notes what the answer says of the quota."""
+
+    def __init__(self, base: httpx.AsyncBaseTransport, quota: Quota, *, reserve_s: float) -> None:
+        self._base = base
+        self._quota = quota
+        self._reserve_s = reserve_s
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        question = question_of(request)
+        if self._quota.used_up:
+            raise QuotaUsedUp(self._quota.resets_in_s)
+        left_s = question.limit_ends_at_s - time.monotonic()
+        if left_s <= 0:
+            raise httpx.ReadTimeout("nothing left of the service's limit")
+        tell_s = min(left_s, question.caller.deadline.remaining_s() - self._reserve_s)
+        request.headers[DEADLINE_HEADER] = str(max(0, int(tell_s * 1000)))
+        question.caller.use_of(question.upstream).attempts += 1
+        started_s = time.perf_counter()
+        status: int | None = None
+        said: str | None = None
+        outcome = "CANCELLED"  # by the operation's deadline, or because the client left
+        try:
+            # httpx bounds each phase, not the whole answer: a slow drip would outlive any of its timeouts.
+            async with asyncio.timeout(left_s):
+                response = await self._read(request)
+            status, outcome = response.status_code, "OK"
+            if not response.is_success:
+                outcome, said = "REFUSED", said_in(response.content)
+            self._quota.observe(
+                response.headers, retry_after_s=retry_after_s(response) if status == 429 else None
+            )
+            return response
+        except TimeoutError as exc:
+            outcome = "NO_ANSWER"
+            raise httpx.ReadTimeout("no answer within the service's limit") from exc
+        except aiohttp.ClientError as exc:  # what is no HTTP at all stays aiohttp's own error
+            outcome = "NO_ANSWER"
+            raise httpx.RemoteProtocolError("no HTTP answer") from exc
+        except Exception:
+            outcome = "NO_ANSWER"
+            raise
+        finally:
+            self._log(question, status, outcome, said, started_s)
+
+    async def aclose(self) -> None:
+        await self._base.aclose()
+
+    async def _read(self, request: httpx.Request) -> httpx.Response:
+        response = await self._base.handle_async_request(request)
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()  # a body that was cut would keep its connection
+        return response
+
+    @staticmethod
+    def _log(
+        question: Question, status: int | None, outcome: str, said: str | None, started_s: float
+    ) -> None:
+        log.info(
+            "upstream.called",
+            upstream=question.upstream,
+            operation=question.operation,
+            status=status,
+            outcome=outcome,
+            said=said,
+            duration_ms=round((time.perf_counter() - started_s) * 1000, 1),
+        )

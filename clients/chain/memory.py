@@ -1,0 +1,166 @@
+"""The outermost link: repeats answers while they are fresh, asks once for many, and prefers stale to nothing.
+
+Everything here is the viewer's own: the key of what is kept and of what is in flight names them. Only answers
+that were read and understood are kept; a failure is never repeated.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import httpx
+
+from clients.caller import Deadline, Freshest
+from clients.chain.question import VALUE, Question, question_of
+from clients.errors import ContractBroken
+from clients.failures import said_in
+from clients.shelf import Kept, Shelf
+
+RECEIVED_AT = "received_at"  # the response extension that tells when the answer was received
+IS_STALE = "is_stale"  # and the one that an old answer carries where a new one could not be had
+WAITED_SHARE = 0.5  # of what is left, where an old answer is at hand: whoever is asked next needs the rest
+
+
+@dataclass
+class _Flight:
+    """One request on its way, and how many wait for it."""
+
+    task: asyncio.Task[httpx.Response]
+    deadline: Deadline  # the latest of those who wait
+    waiting: int = 0
+
+
+class Memory(httpx.AsyncBaseTransport):
+    """Keeps and shares the answers of one service, each viewer's apart. The deadline holds here."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, shelf: Shelf, *, reserve_s: float) -> None:
+        self._inner = inner
+        self._shelf = shelf
+        self._reserve_s = reserve_s
+        self._flights: dict[str, _Flight] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        question = question_of(request)
+        key, freshness = _key(question, request), question.freshness
+        if key is None or freshness is None or question.upstream in question.caller.rehearsed:
+            # Whoever rehearses an outage wants to see its errors, and it is nobody else's outage.
+            return await self._within_deadline(question, lambda: self._live(request))
+        kept = await self._shelf.get(key) if freshness.stale_s else None
+        if kept and kept.age_s < freshness.fresh_s:
+            repeated = _repeated(question, kept, Freshest.CACHED, request)
+            if repeated:
+                return repeated
+        try:
+            response = await self._within_deadline(
+                question,
+                lambda: self._shared(key, question, request),
+                share=WAITED_SHARE if kept else 1.0,
+            )
+        except (httpx.RequestError, ContractBroken):
+            repeated = _repeated(question, kept, Freshest.STALE, request)
+            if repeated:
+                return repeated
+            raise
+        if _cannot_answer(question, response):
+            return _repeated(question, kept, Freshest.STALE, request) or response
+        if kept and not response.is_success:  # it is gone: the next outage must not bring it back
+            await self._shelf.drop(key)
+        return response
+
+    async def aclose(self) -> None:
+        for flight in list(self._flights.values()):
+            flight.task.cancel()
+        await self._inner.aclose()
+
+    async def _within_deadline(
+        self, question: Question, ask: Callable[[], Awaitable[httpx.Response]], *, share: float = 1.0
+    ) -> httpx.Response:
+        left_s = question.caller.deadline.remaining_s() - self._reserve_s
+        if left_s <= 0:
+            raise httpx.ReadTimeout("nothing left of the operation's budget")
+        try:
+            async with asyncio.timeout(left_s * share):
+                response = await ask()
+        except TimeoutError as exc:
+            raise httpx.ReadTimeout("the operation's deadline has come") from exc
+        question.caller.use_of(question.upstream).answers.add(Freshest.LIVE)
+        return response
+
+    async def _live(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        response.extensions[RECEIVED_AT] = datetime.now(UTC)
+        return response
+
+    async def _shared(self, key: str, question: Question, request: httpx.Request) -> httpx.Response:
+        flight = self._flights.get(key)
+        if flight is None:
+            deadline = Deadline(question.caller.deadline.remaining_s())  # whoever asks first may leave first
+            question = replace(question, caller=replace(question.caller, deadline=deadline))
+            request.extensions["question"] = question
+            flight = self._flights[key] = _Flight(
+                asyncio.create_task(self._asked_and_kept(key, question, request)), deadline
+            )
+            flight.task.add_done_callback(lambda _: self._landed(key, flight))
+        flight.deadline.stretch_to(question.caller.deadline)
+        flight.waiting += 1
+        try:
+            await asyncio.wait([flight.task])  # which, unlike `await`, does not cancel it when we are
+            return flight.task.result()
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.task.done():  # whoever asked has left: so does the request
+                self._landed(key, flight)
+                flight.task.cancel()
+
+    async def _asked_and_kept(self, key: str, question: Question, request: httpx.Request) -> httpx.Response:
+        response = await self._live(request)
+        if response.is_success and question.freshness and question.freshness.stale_s:
+            received_at_s = response.extensions[RECEIVED_AT].timestamp()
+            kept = Kept(response.content, received_at_s)
+            await self._shelf.put(key, kept, keep_s=question.freshness.stale_s)
+        return response
+
+    def _landed(self, key: str, flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if flight.task.done() and not flight.task.cancelled():
+            flight.task.exception()  # seen: whoever waited has it, and nobody may be left
+
+
+def _repeated(
+    question: Question, kept: Kept | None, state: Freshest, request: httpx.Request
+) -> httpx.Response | None:
+    """The kept answer; None where there is none, or none that this version of the BFF can read."""
+    if kept is None:
+        return None
+    response = httpx.Response(200, content=kept.content, request=request)
+    try:
+        value = question.read(response)
+    except ContractBroken:  # kept by a replica of another version
+        return None
+    response.extensions |= {
+        RECEIVED_AT: kept.received_at,
+        VALUE: value,
+        IS_STALE: state is Freshest.STALE,
+    }
+    question.caller.use_of(question.upstream).answers.add(state)
+    return response
+
+
+def _key(question: Question, request: httpx.Request) -> str | None:
+    """Names the viewer and the question; None for what is nobody's or may not be repeated."""
+    viewer = question.caller.viewer
+    if viewer is None or question.freshness is None or not question.idempotent:
+        return None
+    asked = hashlib.sha256(b"\0".join((request.method.encode(), request.url.raw_path, request.content)))
+    who = f"{viewer.user_id}:{viewer.stripe_user_id}"
+    return f"answer:{question.upstream}:{who}:{question.operation}:{asked.hexdigest()}"
+
+
+def _cannot_answer(question: Question, response: httpx.Response) -> bool:
+    """Whether the owner failed to answer, rather than said no."""
+    if response.status_code == 404:
+        return said_in(response.content) is None  # somebody else's, as in `failures.py`
+    return response.status_code in (401, 403, 429) or not question.is_answer(response)

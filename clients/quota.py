@@ -1,0 +1,64 @@
+"""What is left of a service's patience: most allow 100 requests per 15 minutes, all sellers together.
+
+Read from the headers of every answer. When it is used up nothing is sent, because a 429 only makes the wait
+longer; when little is left, probes slow down and optional fields are not asked for.
+"""
+
+import time
+from collections.abc import Mapping
+
+SCARCE_SHARE = 0.2  # of the limit: below it only what a screen cannot do without is asked for
+RESET_TRUSTED_S = 3600.0  # the services' windows are 15 minutes; more than an hour is nonsense
+
+
+class Quota:
+    """One service's quota, as its latest answers tell it. Nothing is known until a header came."""
+
+    def __init__(self) -> None:
+        self._limit: int | None = None
+        self._remaining: int | None = None
+        self._resets_at_s = 0.0  # monotonic
+
+    def observe(self, headers: Mapping[str, str], *, retry_after_s: float | None = None) -> None:
+        """Take note of an answer's headers; `retry_after_s` when it was a 429."""
+        limit = _count(headers.get("x-ratelimit-limit") or headers.get("ratelimit-limit"))
+        remaining = _count(headers.get("x-ratelimit-remaining") or headers.get("ratelimit-remaining"))
+        resets_in_s = _resets_in_s(headers)
+        if retry_after_s is not None:
+            limit, remaining, resets_in_s = limit or self._limit or 1, 0, retry_after_s
+        if limit and remaining is not None and resets_in_s is not None:
+            self._limit, self._remaining = limit, remaining
+            self._resets_at_s = time.monotonic() + min(resets_in_s, RESET_TRUSTED_S)
+
+    @property
+    def share_left(self) -> float:
+        """From 0 to 1; 1 when nothing is known or the window has passed."""
+        if self._limit is None or self._remaining is None or self.resets_in_s <= 0:
+            return 1.0
+        return min(1.0, self._remaining / self._limit)
+
+    @property
+    def resets_in_s(self) -> float:
+        """Seconds until the window ends; 0 when it has."""
+        return max(0.0, self._resets_at_s - time.monotonic())
+
+    @property
+    def used_up(self) -> bool:
+        """Whether asking now can only bring a 429."""
+        return self._remaining == 0 and self.resets_in_s > 0
+
+    @property
+    def scarce(self) -> bool:
+        """Whether only what a screen cannot do without should be asked for."""
+        return self.share_left < SCARCE_SHARE
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _resets_in_s(headers: Mapping[str, str]) -> float | None:
+    at = headers.get("x-ratelimit-reset")  # epoch seconds
+    if at is not None and at.isascii() and at.isdigit() and len(at) < 12:
+        return max(0.0, int(at) - time.time())
+    return _count(headers.get("ratelimit-reset"))  # seconds

@@ -1,0 +1,182 @@
+"""Where answers are kept for a while: bytes and when they were received, under a key that names the viewer.
+
+In memory by default, in Valkey or Redis where replicas share. Nothing is pickled: what is kept is read
+without executing anything.
+"""
+
+import asyncio
+import contextlib
+import struct
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+from cashews import Cache
+from cashews.exceptions import CacheBackendInteractionError
+from redis.exceptions import RedisError
+
+ENTRIES_AT_MOST = 2000  # the longest unused goes first
+PATIENCE_S = 0.1  # with the shared shelf: a cache that is slower than this is worth nothing
+SEEK_EVERY_S = 1.0  # while it is out of reach
+UNREACHABLE = (CacheBackendInteractionError, RedisError, OSError, TimeoutError)
+
+log = structlog.get_logger()
+_HEAD = struct.Struct(">d")  # epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The body of a good answer, and when it was received."""
+
+    content: bytes
+    received_at_s: float  # epoch
+
+    @property
+    def age_s(self) -> float:
+        return time.time() - self.received_at_s
+
+    @property
+    def received_at(self) -> datetime:
+        return datetime.fromtimestamp(self.received_at_s, UTC)
+
+    def packed(self) -> bytes:
+        return _HEAD.pack(self.received_at_s) + self.content
+
+    @classmethod
+    def unpacked(cls, packed: object) -> "Kept | None":
+        """None for what `packed` has not made: others can write to a shared shelf."""
+        if not isinstance(packed, bytes) or len(packed) < _HEAD.size:
+            return None
+        [received_at_s] = _HEAD.unpack_from(packed)
+        return cls(packed[_HEAD.size :], received_at_s) if 0 <= received_at_s <= time.time() + 60 else None
+
+
+class Shelf(Protocol):
+    """Keeps answers. Never fails and never makes anybody wait long: what cannot be kept is not kept."""
+
+    async def get(self, key: str) -> Kept | None: ...
+
+    async def put(self, key: str, kept: Kept, *, keep_s: float) -> None: ...
+
+    async def drop(self, key: str) -> None: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class MemoryShelf:
+    """A shelf of this process alone."""
+
+    state = "own"
+
+    def __init__(self) -> None:
+        self._cache = Cache()
+        self._cache.setup("mem://", size=ENTRIES_AT_MOST, check_interval=0)  # the size bounds it: no sweeper
+
+    async def get(self, key: str) -> Kept | None:
+        return Kept.unpacked(await self._cache.get(key))
+
+    async def put(self, key: str, kept: Kept, *, keep_s: float) -> None:
+        await self._cache.set(key, kept.packed(), expire=keep_s)
+
+    async def drop(self, key: str) -> None:
+        await self._cache.delete(key)
+
+    async def open(self) -> None:
+        await self._cache.init()
+
+    async def close(self) -> None:
+        await self._cache.close()
+
+
+class SharedShelf:
+    """A shelf that replicas share, in Valkey or Redis, and this process's own for while that is out of reach.
+
+    Both get what is kept, and the newer is given: a moment in which Valkey seemed lost, because we were busy,
+    costs nothing that was kept in it. What goes there is bytes, unpickled: whoever can write to it can show
+    sellers other figures, but runs nothing here.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._shared = Cache()
+        self._shared.setup(url, pickle_type="null", suppress=False, socket_timeout=PATIENCE_S)
+        self._own = MemoryShelf()
+        self._seeking: asyncio.Task[None] | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the shared shelf is out of reach just now."""
+        return self._seeking is not None
+
+    @property
+    def state(self) -> str:
+        """`shared`, or `lost` while this process makes do with its own."""
+        return "lost" if self.lost else "shared"
+
+    async def get(self, key: str) -> Kept | None:
+        own = await self._own.get(key)
+        if not self.lost:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    shared = Kept.unpacked(await self._shared.get(key))
+            except UNREACHABLE as exc:
+                self._lose(exc)
+            else:
+                found = [kept for kept in (own, shared) if kept]
+                return max(found, key=lambda kept: kept.received_at_s, default=None)
+        return own
+
+    async def put(self, key: str, kept: Kept, *, keep_s: float) -> None:
+        await self._own.put(key, kept, keep_s=keep_s)
+        if not self.lost:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._shared.set(key, kept.packed(), expire=keep_s)
+            except UNREACHABLE as exc:
+                self._lose(exc)
+
+    async def drop(self, key: str) -> None:
+        await self._own.drop(key)
+        if not self.lost:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._shared.delete(key)
+            except UNREACHABLE as exc:
+                self._lose(exc)
+
+    async def open(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._shared.init()
+                await self._shared.ping()
+        except UNREACHABLE as exc:
+            self._lose(exc)
+
+    async def close(self) -> None:
+        if self._seeking:
+            self._seeking.cancel()
+        await self._shared.close()
+        await self._own.close()
+
+    def _lose(self, cause: Exception) -> None:
+        if self._seeking is None:
+            log.warning("shelf.lost", cause=type(cause).__name__)
+            self._seeking = asyncio.create_task(self._seek())
+
+    async def _seek(self) -> None:
+        while True:
+            await asyncio.sleep(SEEK_EVERY_S)
+            with contextlib.suppress(*UNREACHABLE):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._shared.ping()
+                log.info("shelf.found")
+                self._seeking = None
+                return
+
+
+def shelf_at(url: str | None) -> MemoryShelf | SharedShelf:
+    """The shelf of this process, or the one at a `redis://` address that replicas share."""
+    return MemoryShelf() if url is None else SharedShelf(url)

@@ -1,0 +1,228 @@
+"""`bff explain`: what an operation will ask, told before it runs, must never be less than what it asks."""
+
+import pytest
+from graphql import GraphQLError
+from read_operations import variables_for
+from test_call_contracts import CONTRACT, Sizes
+from test_hops import HOPS
+
+from bff.explain import explain
+from bff.operations import stored_operations
+from bff.sandbox.seed import SELLERS, seed
+from bff.schema import build_schema
+from resolvers.costs import FEW, LIST_PAGES
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return build_schema()
+
+
+@pytest.fixture
+def at_most(schema):
+    """The most calls of a document, by service; services that are not asked are left out."""
+
+    def at_most(document, /, **variables):
+        found = explain(schema, document, variables)
+        return {service: calls.at_most for service, calls in found.services.items() if calls.at_most}
+
+    return at_most
+
+
+def beyond(calls, price):
+    return {
+        service: (made, price.get(service, 0))
+        for service, made in calls.items()
+        if made > price.get(service, 0)
+    }
+
+
+@pytest.mark.parametrize("claims", [1, 100, 800])
+async def test_no_operation_asks_more_than_was_explained(make_bff, at_most, claims):
+    """A price that is too low is worse than none: limits are built on it. For both sellers, nothing kept."""
+    world = seed(claims)
+    dearer = {}
+    for seller in SELLERS:
+        for operation, variables in variables_for(world, seller).items():
+            bff = await make_bff(world=world, mcde_repaired=True)
+            answer = await bff.ask(operation, seller=seller, **variables)
+            assert answer.errors == []
+            if found := beyond(bff.calls(), at_most(stored_operations()[operation], **variables)):
+                dearer[operation] = found
+        if claims == 800:
+            break  # one seller is enough where all lists are long
+
+    assert dearer == {}
+
+
+@pytest.mark.parametrize("claims", [1, 10, 100, 800])
+def test_the_price_is_consistent_with_the_contract(at_most, claims):
+    """Two tables that contradict each other are one too many: the contract lies within the price."""
+    world = seed(claims)
+    variables = variables_for(world)
+
+    contradictions = {
+        operation: found
+        for operation, contract in CONTRACT.items()
+        if (
+            found := beyond(
+                contract(Sizes(world)), at_most(stored_operations()[operation], **variables[operation])
+            )
+        )
+    }
+
+    assert contradictions == {}
+
+
+@pytest.mark.parametrize("operation", HOPS)
+def test_hops_are_not_told_too_few(schema, operation):
+    """How long an answer takes is its hops: told too few, a screen is promised faster than it can be."""
+    variables = variables_for(seed(10))[operation]
+
+    assert HOPS[operation] <= explain(schema, stored_operations()[operation], variables).hops
+
+
+def test_dashboard_costs_what_it_is_measured_by(schema):
+    """Twelve calls for most sellers, in two hops."""
+    found = explain(schema, stored_operations()["Dashboard"], {"claimCount": 5})
+
+    assert sum(calls.expected for calls in found.services.values()) == 12
+    assert found.hops == 2
+    assert sum(sum(services.values()) for services in found.by_hop.values()) == sum(
+        calls.at_most for calls in found.services.values()
+    )
+
+
+def test_nothing_is_asked_nothing_is_told(at_most, schema):
+    """Health and the viewer are the BFF's own: they cost no service anything."""
+    assert at_most("{ viewer { userId } serviceHealth { services { name } } __typename }") == {}
+    assert explain(schema, "{ viewer { userId } }", {}).hops == 0
+
+
+DOCUMENTS = "query ($n: Int!) { claims(first: $n) { nodes { documents { totalCount } } } }"
+
+
+@pytest.mark.parametrize("first", [1, 5, 100])
+def test_the_size_of_a_page_counts(at_most, first):
+    """Documents are one call a claim: a page of a hundred is a hundred calls, however `first` is given."""
+    below = "edges { node { documents { totalCount } } }"
+    given = f"{{ claims(first: {first}) {{ {below} }} }}"
+    default = f"query ($n: Int = {first}) {{ claims(first: $n) {{ {below} }} }}"
+
+    price = {"refund-engine": 1, "cost-docs": first}
+    assert at_most(DOCUMENTS, n=first) == at_most(given) == at_most(default) == price
+
+
+def test_a_list_in_a_list_multiplies(at_most):
+    """Ten claims with twenty documents each are two hundred judgements: nesting is what is dear."""
+    price = at_most(
+        """{ claims(first: 10) { nodes { documents(first: 20) { nodes {
+          evidenceValidation { isCompliant }
+        } } } } }"""
+    )
+
+    assert (price["cost-docs"], price["mcde"]) == (10, 200)
+
+
+@pytest.mark.parametrize(
+    ("directive", "included"),
+    [
+        ("@skip(if: true)", False),
+        ("@skip(if: false)", True),
+        ("@include(if: true)", True),
+        ("@include(if: false)", False),
+        ("@skip(if: $yes)", False),
+        ("@include(if: $yes)", True),
+        ("@skip(if: $no)", True),
+        ("@include(if: $no)", False),
+        ("@include(if: $yes) @skip(if: $yes)", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "selection", ["submission %s { status }", "... %s { submission { status } }", "...Filing %s"]
+)
+def test_what_is_left_out_costs_nothing(at_most, selection, directive, included):
+    """One stored operation serves the list with and without its columns: only what is asked is priced."""
+    document = """query ($id: ID!, $yes: Boolean = true, $no: Boolean!) {
+      claim(id: $id) { caseNumber %s }
+      again: claim(id: $id) @include(if: $no) { ...Filing @skip(if: $yes) }
+    }
+    fragment Filing on Claim { submission { status } }""" % (selection % directive)
+
+    assert at_most(document, id="x", no=False).get("integrations", 0) == (3 if included else 0)
+
+
+def test_what_is_shared_counts_once(at_most):
+    """Filings, findings and the timeline read the same lists: three fields, one reading."""
+    alone = at_most("query ($id: ID!) { claim(id: $id) { detections { totalCount } } }", id="x")
+    together = at_most(
+        """query ($id: ID!) { claim(id: $id) {
+          submission { status } detections { totalCount } again: detections { nodes { id } }
+        } }""",
+        id="x",
+    )
+
+    assert together == alone
+
+
+def test_a_second_alias_of_a_call_apiece_is_not_told_too_low(at_most):
+    """Two claims under two aliases are two claims."""
+    one = at_most('{ a: claim(id: "x") { documents { totalCount } } }')
+    two = at_most(
+        '{ a: claim(id: "x") { documents { totalCount } } b: claim(id: "y") { documents { totalCount } } }'
+    )
+
+    assert (one["cost-docs"], two["cost-docs"]) == (1, 2)
+    assert two["refund-engine"] == 2
+
+
+def test_one_field_in_two_places_of_the_document_is_one_field(at_most):
+    """Fragments repeat fields; the executor merges them, and so does the price."""
+    assert at_most(
+        """query ($id: ID!) { claim(id: $id) { ...A ...B documents { totalCount } } }
+        fragment A on Claim { documents { nodes { id } } }
+        fragment B on Claim { ... on Node { id } documents { nodes { fileName } } }""",
+        id="x",
+    ) == {"refund-engine": 1, "cost-docs": 1}
+
+
+def test_many_keys_are_read_from_the_list(at_most):
+    """More than a few claims by key are two list pages and the misses."""
+    query = "query ($n: Int!) { payments(first: $n) { nodes { claim { id } } } }"
+
+    assert at_most(query, n=FEW)["refund-engine"] == FEW
+    assert at_most(query, n=FEW + 1)["refund-engine"] == LIST_PAGES + FEW + 1
+
+
+def test_which_operation_is_meant(schema):
+    """A document with several has the price of the one that is named."""
+    document = "query A { viewer { userId } } query B { claims(first: 1) { totalCount } }"
+
+    assert explain(schema, document, {}, "A").services == {}
+    assert explain(schema, document, {}, "B").services["refund-engine"].at_most == 1
+    for name in (None, "C"):
+        with pytest.raises(GraphQLError):
+            explain(schema, document, {}, name)
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        ("", {}),
+        ("{", {}),
+        ("{ nothing }", {}),
+        ("{ claims(first: 1) }", {}),
+        ("{ claims(first: true) { totalCount } }", {}),
+        ("{ ...Missing }", {}),
+        ("fragment A on Claim { id }", {}),
+        ("fragment A on Claim { ...B } fragment B on Claim { ...A } { claim(id: 1) { ...A } }", {}),
+        (DOCUMENTS, {}),
+        (DOCUMENTS, {"n": None}),
+        (DOCUMENTS, {"n": "ten"}),
+        ("query ($n: Nothing) { claims(first: $n) { totalCount } }", {"n": 1}),
+    ],
+)
+def test_what_cannot_run_has_no_price(schema, document, variables):
+    """Whoever sends it learns what is wrong, in GraphQL's own words, and no traceback."""
+    with pytest.raises(GraphQLError):
+        explain(schema, document, variables)

@@ -1,0 +1,78 @@
+"""A client that closes its connection, over a real socket: whatever was asked for it ends with it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+from structlog.testing import capture_logs
+
+from bff.app import create_dev_app, dev_token
+from bff.cli import dev_settings
+from bff.operations import stored_operations
+from bff.sandbox.sandbox import Sandbox
+from bff.sandbox.seed import SELLERS, seed
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Sandbox, int, list[str]]]:
+    """A sandbox, the port of a BFF over it, and a token of each of two sellers."""
+    sandbox = Sandbox(seed(10))
+    settings = dev_settings()
+    app = create_dev_app(sandbox, settings, seller=SELLERS[0])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield sandbox, port, [dev_token(settings, seller) for seller in SELLERS[:2]]
+    server.should_exit = True
+    await serving
+
+
+async def sent(port: int, token: str, operation: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which an operation was just asked."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = json.dumps({"query": stored_operations()[operation], "operationName": operation}).encode()
+    head = f"POST /graphql HTTP/1.1\r\nhost: bff\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
+    return reader, writer
+
+
+async def test_a_client_that_leaves_takes_its_requests_with_it(served):
+    """Every service hangs, people reload: without this each reload holds ten requests for two seconds."""
+    sandbox, port, [anns, bobs] = served
+    await asyncio.sleep(0.5)  # the first probes have ended
+    idle = asyncio.all_tasks()
+    for service in sandbox.apps:
+        sandbox.faults[service] = "hang"
+
+    with capture_logs() as events:
+        _, leaving = await sent(port, anns, "Dashboard")
+        reader, staying = await sent(port, bobs, "Dashboard")
+        await asyncio.sleep(0.5)
+        under_way = asyncio.all_tasks() - idle
+        leaving.close()
+        await asyncio.sleep(0.3)
+        still_under_way = asyncio.all_tasks() - idle
+        answer = await reader.read()
+        staying.close()
+        await asyncio.sleep(0.1)
+
+    called = [event for event in events if event["event"] == "upstream.called"]
+    [abandoned] = [event for event in events if event["event"] == "request.abandoned"]
+    assert abandoned["viewer_id"] == SELLERS[0].user_id
+    cancelled = [event for event in called if event["outcome"] == "CANCELLED"]
+    assert len(cancelled) >= 4  # the first hop asks four services
+    assert all(event["duration_ms"] < 900 for event in cancelled)
+    # Whoever stays gets the answer, with each null explained, when the services' own limits have passed.
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"SERVICE_TIMEOUT" in answer
+    assert [event["viewer_id"] for event in events if event["event"] == "operation.executed"] == [
+        SELLERS[1].user_id
+    ]
+    assert len(still_under_way) < len(under_way)
+    assert asyncio.all_tasks() - idle == set()

@@ -1,0 +1,251 @@
+"""The shelf: what is kept is there for its time, under its own key, and never in anybody's way."""
+
+import asyncio
+import os
+import pickle
+import signal
+import struct
+import time
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import structlog
+import time_machine
+
+from clients.caller import Freshest
+from clients.directory import Directory
+from clients.errors import UpstreamFailed
+from clients.shelf import ENTRIES_AT_MOST, Kept, MemoryShelf, SharedShelf, shelf_at
+
+pytestmark = pytest.mark.filterwarnings(  # cashews closes redis-py by its old name
+    "ignore:Call to deprecated close:DeprecationWarning"
+)
+
+NOON = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+ANNS, BOBS = "answer:refund-engine:ann:listClaims:1", "answer:refund-engine:bob:listClaims:1"
+PAGE = {"data": [], "pagination": {"total": 7}}
+
+
+def kept_now(content=b'{"data":[]}'):
+    return Kept(content, time.time())
+
+
+@pytest.fixture
+async def shared(valkey):
+    shelf = SharedShelf(valkey.connection_url)
+    await shelf.open()
+    yield shelf
+    await shelf.close()
+
+
+async def until(condition, within_s=8.0):
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - the shelf tells nobody but the log
+            await asyncio.sleep(0.02)
+
+
+def test_an_address_decides():
+    """Memory unless told otherwise: `bff dev` needs nothing installed."""
+    assert isinstance(shelf_at(None), MemoryShelf)
+    assert isinstance(shelf_at("redis://127.0.0.1:1"), SharedShelf)
+
+
+def test_what_is_kept_survives_packing():
+    """To the microsecond: a stale answer must have the `asOf` that it had."""
+    kept = Kept(b"{}", NOON.timestamp())
+
+    assert Kept.unpacked(kept.packed()) == kept
+    assert Kept.unpacked(kept.packed()).received_at == NOON
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        None,
+        b"",
+        b"short",
+        7,
+        "text",
+        struct.pack(">d", float("nan")) + b"{}",
+        struct.pack(">d", float("inf")) + b"{}",
+        struct.pack(">d", -1.0) + b"{}",
+        pickle.dumps({"a": 1}),
+    ],
+    ids=repr,
+)
+def test_what_we_did_not_pack_is_nothing(packed):
+    """Others can write to a shared server: what they write must not break a seller's screen."""
+    assert Kept.unpacked(packed) is None
+
+
+async def test_memory_keeps_for_the_time_it_is_told():
+    """Each key by itself: one viewer's entry is not the other's, and ends with its time."""
+    shelf = MemoryShelf()
+    with time_machine.travel(NOON, tick=False) as clock:
+        await shelf.put(ANNS, kept_now(b"anns"), keep_s=600)
+        clock.shift(599)
+        assert (await shelf.get(ANNS)).content == b"anns"
+        assert (await shelf.get(ANNS)).age_s == pytest.approx(599)
+        assert await shelf.get(BOBS) is None
+        clock.shift(2)
+        assert await shelf.get(ANNS) is None
+    await shelf.close()
+
+
+async def test_memory_is_bounded():
+    """A process that keeps every seller's answers for ever ends by being killed."""
+    shelf = MemoryShelf()
+    for number in range(ENTRIES_AT_MOST + 10):
+        await shelf.put(str(number), kept_now(), keep_s=600)
+
+    assert [await shelf.get(str(number)) is None for number in (0, 9, 10, ENTRIES_AT_MOST)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+async def test_replicas_share_and_viewers_do_not(valkey, shared):
+    """What one process kept spares the other a request, for the same viewer."""
+    second = SharedShelf(valkey.connection_url)
+    await second.open()
+    kept = kept_now(b"anns")
+
+    await shared.put(ANNS, kept, keep_s=600)
+
+    assert (await second.get(ANNS), await second.get(BOBS)) == (kept, None)
+    assert (shared.state, second.state) == ("shared", "shared")
+    await second.close()
+
+
+async def test_the_newer_of_two_is_given(valkey, shared):
+    """What this process kept while Valkey was away, or another kept since: the seller gets the latest."""
+    second = SharedShelf(valkey.connection_url)
+    await second.open()
+    old, new = Kept(b"old", time.time() - 60), kept_now(b"new")
+
+    await shared.put(ANNS, old, keep_s=600)
+    await second.put(ANNS, new, keep_s=600)
+    assert [await shelf.get(ANNS) for shelf in (shared, second)] == [new, new]
+
+    await shared.put(ANNS, old, keep_s=600)
+    assert [await shelf.get(ANNS) for shelf in (shared, second)] == [old, new]
+    await second.close()
+
+
+async def test_what_is_written_is_plain_bytes_with_an_end(valkey, shared):
+    """Nothing that is read there can be executed, and nothing of a seller's lies there for ever."""
+    kept = Kept(b'{"data":[]}', NOON.timestamp())
+    await shared.put(ANNS, kept, keep_s=600)
+
+    with valkey.client() as client:
+        [key] = client.keys()
+        written, ends_in_ms = client.get(key), client.pttl(key)
+
+    packed = struct.pack(">d", NOON.timestamp()) + b'{"data":[]}'
+    assert (key.decode(), written) == (ANNS, b"bytes:" + packed)  # the word in front is cashews'
+    assert 590_000 < ends_in_ms <= 600_000
+
+
+async def test_what_others_wrote_there_is_nothing(valkey, shared):
+    """Digits, a pickle or half an entry: the owner is asked, and no seller notices."""
+    with valkey.client() as client:
+        for number, junk in enumerate([b"12345", b"", b"\x80\x04N.", pickle.dumps(print)]):
+            client.set(f"junk:{number}", junk)
+
+    assert [await shared.get(f"junk:{number}") for number in range(4)] == [None] * 4
+    assert shared.state == "shared"
+
+
+async def test_lost_and_found_again(valkey, shared):
+    """Valkey's restart is nobody's outage: the process makes do with its own shelf, and comes back."""
+    await shared.put(ANNS, kept_now(b"old"), keep_s=600)
+    with structlog.testing.capture_logs() as events:
+        valkey.stop()
+        for _ in range(5):
+            assert (await shared.get(ANNS)).content == b"old"
+            assert await shared.get(BOBS) is None
+        assert (shared.lost, shared.state) == (True, "lost")
+
+        await shared.put(ANNS, kept_now(b"meanwhile"), keep_s=600)
+        assert (await shared.get(ANNS)).content == b"meanwhile"
+        assert await shared.get(BOBS) is None
+
+        valkey.start()
+        await until(lambda: not shared.lost)
+
+    assert [event["event"] for event in events] == ["shelf.lost", "shelf.found"]
+    assert (
+        await shared.get(ANNS)
+    ).content == b"meanwhile"  # though Valkey has forgotten, or has an older one
+    await shared.put(ANNS, kept_now(b"new"), keep_s=600)
+    with valkey.client() as client:
+        assert client.get(ANNS).endswith(b"new")
+
+
+async def test_a_server_that_hangs_is_waited_for_once(valkey, shared):
+    """A cache that makes every call wait is worse than none."""
+    os.kill(valkey._process.pid, signal.SIGSTOP)
+    try:
+        started_s = time.monotonic()
+        for _ in range(20):
+            await shared.put(ANNS, kept_now(), keep_s=600)
+            assert await shared.get(ANNS) is not None
+        assert time.monotonic() - started_s < 0.5
+        assert shared.state == "lost"
+    finally:
+        os.kill(valkey._process.pid, signal.SIGCONT)
+    await until(lambda: not shared.lost)
+
+
+async def test_it_starts_without_the_server(valkey):
+    """The BFF does not wait for Valkey to come up, and finds it when it does."""
+    url = valkey.connection_url
+    valkey.stop()
+    shelf = SharedShelf(url)
+    await shelf.open()
+    assert shelf.state == "lost"
+    await shelf.put(ANNS, kept_now(), keep_s=600)
+    assert await shelf.get(ANNS) is not None
+
+    valkey.start()
+    await until(lambda: not shelf.lost)
+
+    await shelf.put(ANNS, kept_now(b"there"), keep_s=600)
+    with valkey.client() as client:
+        assert client.get(ANNS).endswith(b"there")
+    await shelf.close()
+
+
+async def test_two_replicas_and_two_viewers_over_the_real_chain(
+    valkey, settings, caller_for, respx_router, ann, bob
+):
+    """What one replica got is the other's stale answer in an outage, for the same viewer and nobody else."""
+    route = respx_router.get(host="refund-engine.test").respond(json=PAGE)
+    shelves = [SharedShelf(valkey.connection_url) for _ in range(2)]
+    replicas = [
+        Directory(
+            settings,
+            lambda *_: httpx.MockTransport(respx_router.async_handler),
+            shelf=shelf,
+            reserve_s=0.05,
+            on_outcome=lambda _: None,
+        )
+        for shelf in shelves
+    ]
+    for shelf in shelves:
+        await shelf.open()
+    first = await replicas[0].clients_for(caller_for(ann)).refund_engine.claims_page(limit=1)
+    route.respond(501)
+    anns = caller_for(ann)
+
+    stale = await replicas[1].clients_for(anns).refund_engine.claims_page(limit=1)
+    with pytest.raises(UpstreamFailed):
+        await replicas[1].clients_for(caller_for(bob)).refund_engine.claims_page(limit=1)
+
+    assert (stale.total, stale.as_of) == (7, first.as_of)
+    assert anns.uses["refund-engine"].state is Freshest.STALE
+    for closing in (*replicas, *shelves):
+        await (closing.aclose() if isinstance(closing, Directory) else closing.close())
