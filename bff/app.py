@@ -68,7 +68,7 @@ def create_app(
         settings.upstreams(), base, shelf=shelf, reserve_s=settings.reserve_s, on_outcome=on_outcome
     )
     metrics = Metrics(directory)
-    schema = build_schema(metrics.operation_ended)
+    schema = build_schema()
 
     def context_for(connection: HTTPConnection, viewer: Viewer) -> Context:
         caller = Caller(
@@ -82,6 +82,7 @@ def create_app(
             loaders=Loaders(viewer, directory.clients_for(caller), store),
             health=monitor,
             directory=directory,
+            on_operation=metrics.operation_ended,
             support_code=connection.state.support_code,
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
         )

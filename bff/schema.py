@@ -1,7 +1,8 @@
 """The graph that this process serves: the nouns of `resolvers/`, put together as one federated schema."""
 
+import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import strawberry
@@ -15,7 +16,6 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 
 from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
-from clients.caller import ServiceUse
 from resolvers.claims.queries import ClaimQueries
 from resolvers.context import Context, Info
 from resolvers.dashboard import DashboardQueries
@@ -101,18 +101,12 @@ class OperationEnd(SchemaExtension):
             upstream_calls={name: use.attempts for name, use in context.caller.uses.items() if use.attempts},
             duration_ms=round(duration_s * 1000, 1),
         )
-        assert isinstance(execution.schema, Schema), "`build_schema` makes no other"
-        execution.schema.on_operation(execution.operation_name, duration_s, context.caller.uses, len(errors))
+        context.on_operation(execution.operation_name, duration_s, context.caller.uses, len(errors))
         return errors
-
-
-OnOperation = Callable[[str | None, float, Mapping[str, ServiceUse], int], None]
 
 
 class Schema(strawberry.federation.Schema):
     """The schema of the graph."""
-
-    on_operation: OnOperation  # told how each operation went: name, seconds, use of services, errors
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Log nothing: Strawberry would log each client's mistake with its document. See `OperationEnd`."""
@@ -134,9 +128,10 @@ def _entity(info: Info, representation: object) -> Any:
     return entity.resolve_reference(info, entity_id)  # type: ignore[union-attr]
 
 
-def build_schema(on_operation: OnOperation = lambda *_: None) -> Schema:
-    """The executable schema; `schema.graphql` is printed from it."""
-    schema = Schema(
+@functools.cache
+def build_schema() -> Schema:
+    """The executable schema, one per process; `schema.graphql` is printed from it."""
+    return Schema(
         query=Query,
         types=list(NODE_TYPES.values()),
         config=StrawberryConfig(scalar_map=SCALARS),
@@ -147,5 +142,3 @@ def build_schema(on_operation: OnOperation = lambda *_: None) -> Schema:
             lambda: ValidationCache(maxsize=DOCUMENTS_CACHED),
         ],
     )
-    schema.on_operation = on_operation
-    return schema

@@ -1,13 +1,13 @@
 """What every resolver of one operation can reach: who asks, the loaders, and the health of the services."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import strawberry
 from strawberry.fastapi import BaseContext
 
-from clients.caller import Caller, Viewer
+from clients.caller import Caller, ServiceUse, Viewer
 from clients.directory import Directory
 from clients.errors import UpstreamRateLimited
 from clients.health import HealthMonitor
@@ -15,6 +15,10 @@ from resolvers.errors import Forbidden
 
 if TYPE_CHECKING:
     from resolvers.loaders.operation import Loaders
+
+
+# Told how each operation went: its name, seconds, what it asked of each service, number of errors.
+OnOperation = Callable[[str | None, float, Mapping[str, ServiceUse], int], None]
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Context(BaseContext):
     loaders: "Loaders"
     health: HealthMonitor
     directory: Directory
+    on_operation: OnOperation
     support_code: str  # names this operation in errors and in the log
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
 
