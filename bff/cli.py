@@ -36,7 +36,8 @@ FaultWords = Annotated[
     typer.Option(
         "--fault",
         metavar="SERVICE=FAULT",
-        help="down, slow:2000 (ms), error, error:0.3, garbage, hang or rate-limited; may be repeated.",
+        help="down, slow:2000 (ms), error, error:0.3, garbage, hang, rate-limited, or after:error, "
+        "after:hang, after:down (does the work first); may be repeated.",
     ),
 ]
 

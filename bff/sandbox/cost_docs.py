@@ -1,7 +1,8 @@
 """Cost docs: the files that prove a claim. Whoever has a token reads every file.
 
 Quirks kept: `/search` is taken for an id, because `/{id}` was declared first; reading one document answers
-404 whatever went wrong; /health costs a request of the quota; page 0 and a bad limit are a 500.
+404 whatever went wrong; /health costs a request of the quota; page 0 and a bad limit are a 500; a document
+to be generated is only ever queued, and nobody but staff can ask what became of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bff.sandbox.reading import (
     bearer,
     claims_of,
     guarded,
+    json_of,
     prisma_page,
     query_int,
     v8_complaint,
@@ -94,6 +96,7 @@ def app(
         Route(f"{root}/sku/{{sku}}", own(docs.of_sku)),
         Route(f"{root}/stats/overview", own(docs.overview)),
         Route(f"{root}/{{id}}", own(docs.document)),
+        Route("/api/v1/cost-documentation/generate/auto", own(docs.generate), methods=["POST"]),
     ]
     if search_reachable:
         routes.insert(1, Route(f"{root}/search", own(docs.search)))
@@ -156,6 +159,19 @@ class _CostDocs:
             "downloadUrlExpires": LINK_LIFETIME_S,
         }
         return answer({"success": True, "data": data})
+
+    async def generate(self, request: Request, token: Claims) -> Response:
+        evidence = await json_of(request)
+        if not all(evidence.get(name) for name in ("anomaly_id", "type", "sku")):
+            return _error(400, "Missing required fields: anomaly_id, type, sku")
+        self._world.document_jobs += 1
+        job_id, anomaly_id = str(self._world.document_jobs), evidence["anomaly_id"]
+        self._world.note(
+            "cost-docs", "generateAuto", job_id=job_id, user_id=token.get("id"), anomaly_id=anomaly_id
+        )
+        message = "Cost documentation job queued successfully"
+        body = {"success": True, "message": message, "job_id": job_id, "anomaly_id": anomaly_id}
+        return answer(body, 202)
 
     def _where(self, wanted: Row) -> list[Row]:
         """Pick the documents that are not deleted and match, newest first."""

@@ -7,6 +7,9 @@ error          answers 500 in its own words; error:<rate> does so for that share
 garbage        answers 200 with HTML, half a JSON, or another service's JSON, in turn
 hang           takes the request and never answers
 rate-limited   answers 429 with Retry-After
+after:error    does what it was asked, then answers 500 as above
+after:hang     does what it was asked, then never answers
+after:down     does what it was asked, then drops the connection
 
 A fault also befalls /health: a probe must see what a caller would see.
 """
@@ -20,14 +23,18 @@ from collections.abc import Iterable, Iterator, MutableSet
 from dataclasses import dataclass
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.sandbox.door import Door
 
 SERVICES = ("refund-engine", "integrations", "cost-docs", "stripe", "mcde", "predictor")
 
-_WORDS = "ok, down, slow:<ms>, error, error:<rate 0..1>, garbage, hang, rate-limited"
+_WORDS = (
+    "ok, down, slow:<ms>, error, error:<rate 0..1>, garbage, hang, rate-limited, after:error, "
+    "after:hang, after:down"
+)
 _BARE = {"ok", "down", "error", "garbage", "hang", "rate-limited"}
+_AFTER = {"after:error", "after:hang", "after:down"}
 _MAX_SLOW_MS = 600_000
 
 
@@ -51,6 +58,8 @@ class Fault:
             ValueError: it is none of the words; the text lists them.
         """
         kind, colon, amount = word.partition(":")
+        if word in _AFTER:
+            return cls(word, word)
         if not colon and kind in _BARE:
             return cls(word, kind)
         try:
@@ -148,7 +157,7 @@ class _Down(MutableSet[str]):
 
 
 class Faulty:
-    """A service as its callers find it: whatever is wrong with it happens before its door is reached."""
+    """A service as its callers find it: what is wrong happens before its door, or behind its back."""
 
     def __init__(self, service: str, door: Door, faults: Faults) -> None:
         self._service = service
@@ -186,6 +195,12 @@ class Faulty:
                 return next(self._rubbish)
             case "rate-limited":
                 return self._door.too_many()
+            case "after:error":
+                return self._after(self._door.manners.failure())
+            case "after:hang":
+                return self._after(_hang)
+            case "after:down":
+                return self._after(self._drop)
         return self._door
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,6 +212,21 @@ class Faulty:
             await self._door(scope, receive, send)
 
         return later
+
+    async def _drop(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise ConnectionResetError(f"{self._service} dropped the connection, because its fault says so")
+
+    def _after(self, then: ASGIApp) -> ASGIApp:
+        """Let the service do its work and say it to nobody; what is heard instead is ``then``."""
+
+        async def unheard(message: Message) -> None:
+            pass
+
+        async def worked(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._door(scope, receive, unheard)
+            await then(scope, receive, send)
+
+        return worked
 
 
 async def _hang(scope: Scope, receive: Receive, send: Send) -> None:

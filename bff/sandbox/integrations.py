@@ -13,19 +13,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bff.sandbox import pace
+from bff.sandbox.connection_desk import ConnectionDesk
+from bff.sandbox.dispute_desk import DisputeDesk, dispute_of
 from bff.sandbox.door import Manners, express, x_headers
 from bff.sandbox.reading import (
     Claims,
     Endpoint,
     SignedIn,
     guarded,
-    is_uuid,
     query_int,
     v8_complaint,
     window,
 )
+from bff.sandbox.sync_desk import SyncDesk
 from bff.sandbox.world import Row, World
-from bff.sandbox.writing import answer, js_number, js_time, now
+from bff.sandbox.writing import answer, js_number, js_time, now, unsuccessful
 
 _CONNECTION_NEWS = {
     "active": "Your {} integration is working properly",
@@ -41,38 +44,44 @@ _SYNC_NEWS = {
 _FULL_SYNC_S = 300
 
 
-def _error(status: int, message: str) -> Response:
-    return answer({"success": False, "message": message}, status)
-
-
 MANNERS = Manners(
-    failure=lambda: _error(500, "Failed to fetch integration statuses"),
-    too_many=lambda: _error(429, "Too many requests from this IP, please try again later."),
-    malformed=lambda body: _error(400, v8_complaint(body)),
+    failure=lambda: unsuccessful(500, "Failed to fetch integration statuses"),
+    too_many=lambda: unsuccessful(429, "Too many requests from this IP, please try again later."),
+    malformed=lambda body: unsuccessful(400, v8_complaint(body)),
     limit_headers=x_headers,
 )
 
 
-def app(world: World, *, secret: str) -> Starlette:
-    """Build the service over ``world``; ``secret`` is what its tokens are signed with."""
-    hub = _Integrations(world)
+def app(
+    world: World, *, secret: str, cancel_repaired: bool = False, search_broken: bool = False
+) -> Starlette:
+    """Build the service over ``world``.
+
+    Args:
+        world: where its rows are.
+        secret: what its tokens are signed with.
+        cancel_repaired: its table knows `cancelled`, so that a running sync can be cancelled.
+        search_broken: its queue lacks a method, as published, so that asking for a search is a 500.
+    """
+    hub, connections, cases = _Integrations(world), ConnectionDesk(world), DisputeDesk(world)
+    syncs = SyncDesk(world, cancel_repaired=cancel_repaired, search_broken=search_broken)
 
     def own(handler: SignedIn) -> Endpoint:
         return guarded(
             handler,
             secret,
-            missing=lambda: _error(401, "Access token required"),
-            bad=lambda: _error(403, "Invalid or expired token"),
+            missing=lambda: unsuccessful(401, "Access token required"),
+            bad=lambda: unsuccessful(403, "Invalid or expired token"),
         )
 
-    detection = "/api/enhanced-detection"
+    v1, detection = "/api/v1/integrations", "/api/enhanced-detection"
     routes = [
         Route("/health", hub.health),
-        Route("/api/v1/integrations/status", own(hub.connections)),
-        Route("/api/v1/integrations/status/{provider}", own(hub.connection)),
-        Route("/api/v1/integrations/sync/history", own(hub.sync_history)),
+        Route(f"{v1}/status", own(hub.connections)),
+        Route(f"{v1}/status/{{provider}}", own(hub.connection)),
+        Route(f"{v1}/sync/history", own(hub.sync_history)),
         Route("/api/enhanced-sync/history", own(hub.sync_history)),
-        Route("/api/v1/integrations/sync/status/{sync_id}", own(hub.sync_status)),
+        Route(f"{v1}/sync/status/{{sync_id}}", own(hub.sync_status)),
         Route("/api/enhanced-sync/status/{sync_id}", own(hub.sync_status)),
         Route("/api/enhanced-sync/progress/{sync_id}", own(hub.sync_progress)),
         Route(f"{detection}/results", own(hub.results)),
@@ -81,8 +90,19 @@ def app(world: World, *, secret: str) -> Starlette:
         Route(f"{detection}/disputes", own(hub.disputes)),
         Route(f"{detection}/disputes/{{id}}", own(hub.dispute)),
         Route(f"{detection}/disputes/{{id}}/audit-log", own(hub.audit_log)),
+        Route("/api/amazon/auth", own(connections.connect_amazon)),
+        Route("/api/gmail/connect", own(connections.connect_gmail), methods=["POST"]),
+        Route("/api/stripe/connect", own(connections.connect_stripe), methods=["POST"]),
+        Route(f"{v1}/reconnect/{{provider}}", own(connections.reconnect), methods=["PATCH"]),
+        Route("/api/{connector}/disconnect", own(connections.disconnect), methods=["DELETE"]),
+        Route(f"{v1}/sync/start", own(syncs.start), methods=["POST"]),
+        Route("/api/enhanced-sync/start", own(syncs.start), methods=["POST"]),
+        Route("/api/enhanced-sync/cancel/{sync_id}", own(syncs.cancel), methods=["DELETE"]),
+        Route(f"{v1}/detections/run", own(syncs.search), methods=["POST"]),
+        Route(f"{detection}/disputes", own(cases.open), methods=["POST"]),
+        Route(f"{detection}/disputes/{{id}}/submit", own(cases.submit), methods=["POST"]),
     ]
-    return express(routes, lambda request: _error(404, f"Route {request.url.path} not found"))
+    return express(routes, lambda request: unsuccessful(404, f"Route {request.url.path} not found"))
 
 
 class _Integrations:
@@ -109,27 +129,33 @@ class _Integrations:
         for row in self._world.connections.values():
             if (row["user_id"], row["provider"]) == key:
                 return answer({"success": True, "data": _connection(row)})
-        return _error(404, "Integration status not found")
+        return unsuccessful(404, "Integration status not found")
 
     async def sync_history(self, request: Request, token: Claims) -> Response:
+        pace.move_on(self._world)
         rows = _newest_first(row for row in self._world.syncs.values() if row["user_id"] == token.get("id"))
         cut = window(rows, query_int(request, "limit", 10), query_int(request, "offset", 0))
         return (
-            _error(500, "Failed to get sync history")
+            unsuccessful(500, "Failed to get sync history")
             if cut is None
             else answer({"success": True, "data": cut})
         )
 
     async def sync_status(self, request: Request, token: Claims) -> Response:
         data = self._progress(request, token)
-        return _error(500, "Sync not found") if data is None else answer({"success": True, "data": data})
+        return (
+            unsuccessful(500, "Sync not found") if data is None else answer({"success": True, "data": data})
+        )
 
     async def sync_progress(self, request: Request, token: Claims) -> Response:
         """Tell the same as ``sync_status``, but here what is missing is a 404."""
         data = self._progress(request, token)
-        return _error(404, "Sync not found") if data is None else answer({"success": True, "data": data})
+        return (
+            unsuccessful(404, "Sync not found") if data is None else answer({"success": True, "data": data})
+        )
 
     def _progress(self, request: Request, token: Claims) -> Row | None:
+        pace.move_on(self._world)
         row = self._world.syncs.get(request.path_params["sync_id"])
         if row is None or row["user_id"] != token.get("id"):
             return None
@@ -163,7 +189,7 @@ class _Integrations:
         limit, offset = query_int(request, "limit", 100), query_int(request, "offset", 0)
         cut = window(rows, limit, offset)
         if cut is None:
-            return _error(500, f"Failed to fetch detection results: {_pg_complaint(limit, offset)}")
+            return unsuccessful(500, f"Failed to fetch detection results: {_pg_complaint(limit, offset)}")
         return answer({"success": True, "data": cut})
 
     async def statistics(self, request: Request, token: Claims) -> Response:
@@ -193,24 +219,16 @@ class _Integrations:
         limit, offset = query_int(request, "limit", 100), query_int(request, "offset", 0)
         cut = window(rows, limit, offset)
         if cut is None:
-            return _error(500, f"Failed to fetch dispute cases: {_pg_complaint(limit, offset)}")
+            return unsuccessful(500, f"Failed to fetch dispute cases: {_pg_complaint(limit, offset)}")
         pagination = {"limit": limit, "offset": offset, "total": len(rows)}
         return answer({"success": True, "data": {"cases": cut, "total": len(rows), "pagination": pagination}})
 
     async def dispute(self, request: Request, token: Claims) -> Response:
-        key = request.path_params["id"]
-        if not is_uuid(key):
-            return _error(500, f'Failed to fetch dispute case: invalid input syntax for type uuid: "{key}"')
-        row = self._world.disputes.get(key.lower())
-        if row is None:
-            why = "JSON object requested, multiple (or no) rows returned"
-            return _error(500, f"Failed to fetch dispute case: {why}")
-        if row["seller_id"] != token.get("id"):
-            return _error(403, "Access denied")
-        return answer({"success": True, "data": row})
+        row = dispute_of(self._world, request.path_params["id"], token)
+        return row if isinstance(row, Response) else answer({"success": True, "data": row})
 
     async def audit_log(self, request: Request, token: Claims) -> Response:
-        return _error(500, "supabase is not defined")
+        return unsuccessful(500, "supabase is not defined")
 
 
 def _connection(row: Row) -> Row:

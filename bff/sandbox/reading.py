@@ -1,4 +1,4 @@
-"""How the services read: tokens, numbers in a query, pages, JSON that is none."""
+"""How the services read: tokens, numbers in a query, pages, bodies, JSON that is none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
 import jwt
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -68,6 +69,18 @@ def leading_int(text: str) -> int | None:
 def query_int(request: Request, name: str, default: int) -> int | None:
     """Read a number of the query; None where JavaScript would have NaN."""
     return leading_int(request.query_params.get(name, str(default)))
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """Read a body as ``express.json`` leaves it: {} where none was sent, or something that has no fields.
+
+    What does not parse has been refused before, at the door.
+    """
+    raw = await request.body()
+    if not raw or not request.headers.get("content-type", "").startswith("application/json"):
+        return {}
+    body = orjson.loads(raw)
+    return body if isinstance(body, dict) else {}
 
 
 def is_uuid(text: object) -> bool:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bff.sandbox.claim_desk import ClaimDesk, failed, one
 from bff.sandbox.door import Manners, express, x_headers
 from bff.sandbox.reading import (
     Claims,
@@ -27,7 +28,7 @@ from bff.sandbox.reading import (
     window,
 )
 from bff.sandbox.world import Row, World
-from bff.sandbox.writing import answer, js_time, now
+from bff.sandbox.writing import answer, erroneous, js_time, now
 
 _SORTABLE = {"created_at", "updated_at", "claim_amount", "status", "case_number", "days_since_purchase"}
 _LEDGER_SORTABLE = {"created_at", "updated_at", "amount"}
@@ -36,18 +37,10 @@ _STATES = ("pending", "approved", "rejected", "processing")
 _TWENTY_PLACES = Decimal(1).scaleb(-20)
 
 
-def _error(status: int, error: str, message: str | None = None) -> Response:
-    return answer({"error": error} if message is None else {"error": error, "message": message}, status)
-
-
-def _failed(to_do: str) -> Response:
-    return _error(500, "Internal server error", f"Failed to {to_do}")
-
-
 MANNERS = Manners(
-    failure=lambda: _failed("retrieve claims"),
-    too_many=lambda: _error(429, "Too many requests from this IP, please try again later."),
-    malformed=lambda body: _error(400, "Internal Server Error", v8_complaint(body)),
+    failure=lambda: failed("retrieve claims"),
+    too_many=lambda: erroneous(429, "Too many requests from this IP, please try again later."),
+    malformed=lambda body: erroneous(400, "Internal Server Error", v8_complaint(body)),
     limit_headers=x_headers,
     counts=lambda path: path.startswith("/api/"),
 )
@@ -55,31 +48,33 @@ MANNERS = Manners(
 
 def app(world: World, *, secret: str) -> Starlette:
     """Build the service over ``world``; ``secret`` is what its tokens are signed with."""
-    engine = _RefundEngine(world)
+    engine, desk = _RefundEngine(world), ClaimDesk(world)
 
     def own(handler: SignedIn) -> Endpoint:
         return guarded(
             handler,
             secret,
-            missing=lambda: _error(
+            missing=lambda: erroneous(
                 401, "Access token required", "Please provide a valid JWT token in the Authorization header"
             ),
-            bad=lambda: _error(401, "Invalid token", "The provided token is invalid or expired"),
+            bad=lambda: erroneous(401, "Invalid token", "The provided token is invalid or expired"),
         )
 
     routes = [
         Route("/health", engine.health),
         Route("/api/v1/claims", own(engine.claims)),
+        Route("/api/v1/claims", own(desk.create), methods=["POST"]),
         Route("/api/v1/claims/stats", own(engine.claim_stats)),
         Route("/api/v1/claims/search", own(engine.search)),
         Route("/api/v1/claims/case/{number}", own(engine.claim_by_number)),
         Route("/api/v1/claims/{id}", own(engine.claim)),
+        Route("/api/v1/claims/{id}", own(desk.update), methods=["PUT"]),
         Route("/api/v1/ledger", own(engine.ledger)),
         Route("/api/v1/ledger/stats", own(engine.ledger_stats)),
         Route("/api/v1/ledger/case/{id}", own(engine.ledger_of_case)),
         Route("/api/v1/ledger/{id}", own(engine.ledger_entry)),
     ]
-    return express(routes, lambda request: _error(404, "Not Found", f"Route {request.url.path} not found"))
+    return express(routes, lambda request: erroneous(404, "Not Found", f"Route {request.url.path} not found"))
 
 
 class _RefundEngine:
@@ -96,12 +91,12 @@ class _RefundEngine:
         wanted = _wanted(request, "status", "product_category")
         rows = self._owned(self._world.claims.values(), token, wanted)
         ordered = None if rows is None else _sorted(rows, request, _SORTABLE)
-        return _page(request, ordered) or _failed("retrieve claims")
+        return _page(request, ordered) or failed("retrieve claims")
 
     async def claim_stats(self, request: Request, token: Claims) -> Response:
         rows = self._owned(self._world.claims.values(), token)
         if rows is None:
-            return _failed("retrieve claims statistics")
+            return failed("retrieve claims statistics")
         predictions = [Decimal(row["ml_prediction"]) for row in rows if row["ml_prediction"] is not None]
         average = sum(predictions, Decimal()) / len(predictions) if predictions else None
         data = {
@@ -115,40 +110,42 @@ class _RefundEngine:
     async def search(self, request: Request, token: Claims) -> Response:
         query = request.query_params.get("q", "")
         if not query:
-            return _error(400, "Search query required", 'Please provide a search term in the "q" parameter')
+            return erroneous(
+                400, "Search query required", 'Please provide a search term in the "q" parameter'
+            )
         rows = self._owned(self._world.claims.values(), token)
         needle = query.casefold()
         fields = ("case_number", "claim_description", "product_category")
         found = [row for row in rows or () if any(needle in (row[name] or "").casefold() for name in fields)]
         cut = window(_newest_first(found), query_int(request, "limit", 10), 0)
         if rows is None or cut is None:
-            return _failed("search claims")
+            return failed("search claims")
         return answer({"success": True, "data": cut, "search": {"query": query, "results_count": len(cut)}})
 
     async def claim(self, request: Request, token: Claims) -> Response:
         key = request.path_params["id"]
         if not is_uuid(key):
-            return _failed("retrieve claim")
-        return _one(self._world.claims.get(key.lower()))  # whoever asks
+            return failed("retrieve claim")
+        return one(self._world.claims.get(key.lower()))  # whoever asks
 
     async def claim_by_number(self, request: Request, token: Claims) -> Response:
         number = request.path_params["number"]
-        return _one(next((row for row in self._world.claims.values() if row["case_number"] == number), None))
+        return one(next((row for row in self._world.claims.values() if row["case_number"] == number), None))
 
     async def ledger(self, request: Request, token: Claims) -> Response:
         wanted = _wanted(request, "case_id", "status", "entry_type")
         rows = self._owned(self._world.ledger.values(), token, wanted)
         if rows is None or ("case_id" in wanted and not is_uuid(wanted["case_id"])):
-            return _failed("retrieve ledger entries")
+            return failed("retrieve ledger entries")
         dated = _dated(rows, request)
         ordered = None if dated is None else _sorted(dated, request, _LEDGER_SORTABLE)
-        return _page(request, ordered) or _failed("retrieve ledger entries")
+        return _page(request, ordered) or failed("retrieve ledger entries")
 
     async def ledger_stats(self, request: Request, token: Claims) -> Response:
         owned = self._owned(self._world.ledger.values(), token)
         rows = None if owned is None else _dated(owned, request)
         if rows is None:
-            return _failed("retrieve ledger statistics")
+            return failed("retrieve ledger statistics")
         data = {
             "total_entries": len(rows),
             "total_amount": _sum(rows),
@@ -168,15 +165,15 @@ class _RefundEngine:
     async def ledger_of_case(self, request: Request, token: Claims) -> Response:
         key = request.path_params["id"]
         if not is_uuid(key):
-            return _failed("retrieve ledger entries")
+            return failed("retrieve ledger entries")
         rows = _newest_first([row for row in self._world.ledger.values() if row["case_id"] == key.lower()])
         return answer({"success": True, "data": rows, "case_id": key, "count": len(rows)})
 
     async def ledger_entry(self, request: Request, token: Claims) -> Response:
         key = request.path_params["id"]
         if not is_uuid(key):
-            return _failed("retrieve ledger entry")
-        return _one(self._world.ledger.get(key.lower()), what="Ledger entry")
+            return failed("retrieve ledger entry")
+        return one(self._world.ledger.get(key.lower()), what="Ledger entry")
 
     def _owned(self, table: Iterable[Row], token: Claims, wanted: Row | None = None) -> list[Row] | None:
         """Pick the rows of the token's user; None when PostgreSQL cannot read the id as a UUID."""
@@ -231,13 +228,6 @@ def _page(request: Request, rows: list[Row] | None) -> Response | None:
     has_more = offset + limit < len(rows)
     pagination = {"total": len(rows), "limit": limit, "offset": offset, "has_more": has_more}
     return answer({"success": True, "data": cut, "pagination": pagination})
-
-
-def _one(row: Row | None, what: str = "Claim") -> Response:
-    if row is None:
-        hint = f"The specified {what.lower()} does not exist or you do not have access to it"
-        return _error(404, f"{what} not found", hint)
-    return answer({"success": True, "data": row})
 
 
 def _sum(rows: Iterable[Row]) -> float:

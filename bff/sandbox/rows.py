@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta
 
 from bff.sandbox.story import Story, base36, epoch_ms, tail
 from bff.sandbox.world import Row, Seller
-from bff.sandbox.writing import js_number, js_time, pg_time
+from bff.sandbox.writing import js_number, js_time, pg_time, to_ms
 
 
 def money(cents: int) -> str:
@@ -110,7 +111,7 @@ def dispute_row(story: Story, detection_id: str) -> Row:
         "id": story.new_id(),
         "seller_id": story.seller.user_id,
         "detection_result_id": detection_id,
-        "case_number": case_number_of_dispute(story, opened_at),
+        "case_number": case_number_of_dispute(story.seller.user_id, "amazon_fba", opened_at, story.dice),
         "status": "closed" if story.is_partial else status,
         "claim_amount": js_number(story.amount_cents / 100),
         "currency": "USD",
@@ -131,7 +132,7 @@ def dispute_row(story: Story, detection_id: str) -> Row:
     }
     if story.submitted_at:
         # Set by code, not by the database: milliseconds only.
-        sent_at = _to_ms(story.submitted_at)
+        sent_at = to_ms(story.submitted_at)
         row["submission_date"] = pg_time(sent_at)
         row["provider_case_id"] = f"AMZ-{epoch_ms(sent_at)}-{tail(story.dice, 9)}"
         row["provider_response"] = {
@@ -141,9 +142,9 @@ def dispute_row(story: Story, detection_id: str) -> Row:
         }
     if story.submitted_at and not story.resolved_at and story.number % 20 == 0:
         row["expected_amount"] = js_number(story.amount_cents / 100)
-        row["expected_paid_date"] = pg_time(_to_ms(story.submitted_at + timedelta(days=21)))
+        row["expected_paid_date"] = pg_time(to_ms(story.submitted_at + timedelta(days=21)))
     if story.resolved_at:
-        row["resolution_date"] = pg_time(_to_ms(story.resolved_at))
+        row["resolution_date"] = pg_time(to_ms(story.resolved_at))
         row["resolution_notes"] = "Not covered: the units were found in the next cycle count."
     if story.resolved_at and story.status != "rejected":
         row["resolution_amount"] = js_number(story.awarded_cents / 100)
@@ -151,9 +152,9 @@ def dispute_row(story: Story, detection_id: str) -> Row:
     return row
 
 
-def case_number_of_dispute(story: Story, opened_at: datetime) -> str:
+def case_number_of_dispute(seller_id: str, case_type: str, opened_at: datetime, dice: random.Random) -> str:
     """Number a dispute as integrations does: seller, case type, time, chance."""
-    return f"DC-{story.seller.user_id[:8]}-AMA-{base36(epoch_ms(opened_at))}-{tail(story.dice, 5)}".upper()
+    return f"DC-{seller_id[:8]}-{case_type[:3]}-{base36(epoch_ms(opened_at))}-{tail(dice, 5)}".upper()
 
 
 def platform_fee(cents: int) -> int:
@@ -219,7 +220,3 @@ def transaction_row(story: Story, id: int, claim_id: int | None, cents: int, sta
         "updatedAt": js_time(times[-1]),
         "auditTrail": trail[::-1],
     }
-
-
-def _to_ms(at: datetime) -> datetime:
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)

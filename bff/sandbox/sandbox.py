@@ -18,10 +18,10 @@ from bff.sandbox import cost_docs, integrations, mcde, predictor, refund_engine,
 from bff.sandbox.door import Door
 from bff.sandbox.faults import SERVICES, Fault, Faults, Faulty
 from bff.sandbox.files import SignedFiles
-from bff.sandbox.world import World
+from bff.sandbox.world import World, Write
 from bff.sandbox.writing import PYTHON_JSON, answer
 
-__all__ = ["CONTROL_PORT", "DEV_SECRETS", "PORTS", "SERVICES", "Call", "Sandbox"]
+__all__ = ["CONTROL_PORT", "DEV_SECRETS", "PORTS", "SERVICES", "Call", "Sandbox", "Write"]
 
 PORTS: Mapping[str, int] = {
     "integrations": 3001,
@@ -66,6 +66,8 @@ class Sandbox:
         quota: int | None = None,
         search_reachable: bool = False,
         mcde_repaired: bool = False,
+        cancel_repaired: bool = False,
+        search_broken: bool = False,
         files_url: str = f"http://127.0.0.1:{CONTROL_PORT}/files",
     ) -> None:
         """Put the services together.
@@ -78,6 +80,8 @@ class Sandbox:
                 a limit of 1 000 000, which nobody reaches.
             search_reachable: cost docs' search route works, instead of being taken for an id.
             mcde_repaired: mcde estimates costs, instead of always failing.
+            cancel_repaired: integrations cancels a running sync, instead of failing on its own table.
+            search_broken: integrations cannot queue a search, as published; the trigger is refused with 500.
             files_url: where the control app's ``/files`` is, as a browser sees it; links start with it.
         """
         self.world = world
@@ -90,7 +94,14 @@ class Sandbox:
                 refund_engine.app(world, secret=secrets["refund-engine"]), refund_engine.MANNERS, quota
             ),
             "integrations": Door(
-                integrations.app(world, secret=secrets["integrations"]), integrations.MANNERS, quota
+                integrations.app(
+                    world,
+                    secret=secrets["integrations"],
+                    cancel_repaired=cancel_repaired,
+                    search_broken=search_broken,
+                ),
+                integrations.MANNERS,
+                quota,
             ),
             "cost-docs": Door(
                 cost_docs.app(
@@ -126,6 +137,11 @@ class Sandbox:
     def down(self) -> MutableSet[str]:
         """The services that refuse connections: ``sandbox.down.add("cost-docs")``."""
         return self.faults.down
+
+    @property
+    def writes(self) -> list[Write]:
+        """What was really done to the world, oldest first: two equal entries are one thing done twice."""
+        return self.world.writes
 
     def calls_of(self, service: str) -> list[Call]:
         """List what a service was asked, oldest first."""

@@ -6,6 +6,7 @@ import random
 from datetime import datetime, timedelta
 from math import ceil
 
+from bff.sandbox.pace import STEPS
 from bff.sandbox.paperwork import document_row, document_rows
 from bff.sandbox.rows import (
     claim_row,
@@ -33,7 +34,6 @@ _LAST_TRANSACTION_ID = 2_000_000
 _SYNC_EVERY = timedelta(days=3, hours=18)
 _SYNCS = (12, 3)
 """At least so many for each seller; more when the claims reach further back."""
-_STEPS = ("Fetch Orders", "Link MCDE Documents", "Match Shipments", "Detect Anomalies", "Finalize Cases")
 _PIPELINE = ("detection_completed", "dispute_created", "pending", "triggered", "detection_queued", "unknown")
 
 
@@ -159,8 +159,8 @@ def _syncs(world: World, seller: Seller, count: int) -> None:
             "user_id": seller.user_id,
             "sync_id": sync_id,
             "step": step,
-            "total_steps": len(_STEPS),
-            "current_step": _STEPS[step - 1],
+            "total_steps": len(STEPS),
+            "current_step": STEPS[step - 1],
             "status": status,
             # 100 also for one that failed: the number counts steps taken, not steps that worked.
             "progress": 40 if status == "running" else 100,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bff.sandbox.sandbox import CONTROL_PORT, PORTS, Sandbox
@@ -48,7 +48,11 @@ def _listen(opened: contextlib.ExitStack, host: str, port: int) -> socket.socket
 
 def _server(app: ASGIApp, is_down: Callable[[], bool]) -> uvicorn.Server:
     class Hangup(H11Protocol):
-        """Drops the connection unanswered while the service is down: what a caller sees of a dead process."""
+        """Drops the connection unanswered when the service is down: what a caller sees of a dead process."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.app = _dropping(app, transport)
 
         def data_received(self, data: bytes) -> None:
             if is_down():
@@ -67,6 +71,20 @@ def _server(app: ASGIApp, is_down: Callable[[], bool]) -> uvicorn.Server:
             timeout_graceful_shutdown=1,  # a request that hangs because its fault says so must not hold us
         )
     )
+
+
+def _dropping(app: ASGIApp, transport: asyncio.Transport) -> ASGIApp:
+    """Make a reset that ``app`` raises a reset of the real connection; uvicorn would answer 500."""
+
+    async def drop(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except ConnectionResetError:
+            transport.abort()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    return drop
 
 
 class _Server(uvicorn.Server):

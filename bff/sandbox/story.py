@@ -10,8 +10,10 @@ import random
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from bff.sandbox.world import Seller
+if TYPE_CHECKING:
+    from bff.sandbox.world import Seller
 
 PACE = timedelta(hours=18)
 """From one claim to the next, on average: sixty claims are a month and a half."""

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bff.sandbox.commission_desk import CommissionDesk
 from bff.sandbox.door import Manners, draft6_headers, express
 from bff.sandbox.reading import (
     Claims,
@@ -25,18 +26,14 @@ from bff.sandbox.reading import (
     v8_complaint,
 )
 from bff.sandbox.world import Row, World
-from bff.sandbox.writing import answer, js_time, now
-
-
-def _error(status: int, error: str, message: str, **more: str) -> Response:
-    return answer({"error": error, "message": message, **more}, status)
+from bff.sandbox.writing import answer, erroneous, js_time, now
 
 
 def _malformed(body: bytes) -> Response:
     complaint = v8_complaint(body)
     # Outside production it hands out the stack as well.
     stack = f"SyntaxError: {complaint}\n    at JSON.parse (<anonymous>)"
-    return _error(400, "Internal server error", complaint, stack=stack)
+    return erroneous(400, "Internal server error", complaint, stack=stack)
 
 
 # Its 500s hand out what the ORM says, paths and hosts included: whoever passes messages on has to know.
@@ -47,8 +44,8 @@ _ORM = (
 _NO_DATABASE = _ORM.format(why="Can't reach database server at 127.0.0.1:5432")
 
 MANNERS = Manners(
-    failure=lambda: _error(500, "Internal server error", _NO_DATABASE),
-    too_many=lambda: _error(429, "Too many requests", "Rate limit exceeded. Please try again later."),
+    failure=lambda: erroneous(500, "Internal server error", _NO_DATABASE),
+    too_many=lambda: erroneous(429, "Too many requests", "Rate limit exceeded. Please try again later."),
     malformed=_malformed,
     limit_headers=draft6_headers,
 )
@@ -56,14 +53,14 @@ MANNERS = Manners(
 
 def app(world: World, *, secret: str) -> Starlette:
     """Build the service over ``world``; ``secret`` is what its tokens are signed with."""
-    payments = _StripePayments(world)
+    payments, desk = _StripePayments(world), CommissionDesk(world)
 
     def own(handler: SignedIn) -> Endpoint:
         return guarded(
             handler,
             secret,
-            missing=lambda: _error(401, "Authentication required", "Authorization header is required"),
-            bad=lambda: _error(401, "Invalid token", "Token is invalid or expired"),
+            missing=lambda: erroneous(401, "Authentication required", "Authorization header is required"),
+            bad=lambda: erroneous(401, "Invalid token", "Token is invalid or expired"),
             token_of=_token,
         )
 
@@ -71,10 +68,12 @@ def app(world: World, *, secret: str) -> Starlette:
         Route("/health", payments.health),
         Route("/api/v1/stripe/status/{user_id}", own(payments.account)),
         Route("/api/v1/stripe/transactions/{user_id}", own(payments.transactions)),
+        Route("/api/v1/stripe/charge-commission", own(desk.charge), methods=["POST"]),
+        Route("/api/v1/stripe/create-customer-setup", own(desk.set_card_up), methods=["POST"]),
     ]
 
     def lost(request: Request) -> Response:
-        return _error(404, "Not found", f"Route {request.method} {request.url.path} not found")
+        return erroneous(404, "Not found", f"Route {request.method} {request.url.path} not found")
 
     return express(routes, lost)
 
@@ -106,7 +105,7 @@ class _StripePayments:
             return _bad_user_id()
         account = self._world.accounts.get(user_id)
         if account is None:
-            return _error(404, "Account not found", "No Stripe account found for this user")
+            return erroneous(404, "Account not found", "No Stripe account found for this user")
         return answer({"success": True, "data": account})
 
     async def transactions(self, request: Request, token: Claims) -> Response:
@@ -128,14 +127,14 @@ class _StripePayments:
         cut = prisma_page(rows, page, limit)
         if cut is None:
             why = "Invalid value for skip argument: Value can only be positive"
-            return _error(500, "Internal server error", _ORM.format(why=why))
+            return erroneous(500, "Internal server error", _ORM.format(why=why))
         pagination = {"page": page, "limit": limit, "total": len(rows), "pages": ceil(len(rows) / limit)}
         data = {"transactions": [_with_last_five(row) for row in cut], "pagination": pagination}
         return answer({"success": True, "data": data})
 
 
 def _bad_user_id() -> Response:
-    return _error(400, "Invalid user ID", "User ID is required")
+    return erroneous(400, "Invalid user ID", "User ID is required")
 
 
 def _with_last_five(row: Row) -> Row:

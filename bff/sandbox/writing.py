@@ -1,4 +1,4 @@
-"""How the services write: JSON answers, and the three ways in which they write a time."""
+"""How the services write: JSON answers, refusals, and the three ways in which they write a time."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def answer(
     return Response(orjson.dumps(body), status, headers={"content-type": media_type, **(headers or {})})
 
 
+def erroneous(status: int, error: str, message: str | None = None, **more: Any) -> Response:
+    """Refuse as refund-engine and stripe do: a title, and usually a sentence."""
+    return answer({"error": error, **({} if message is None else {"message": message}), **more}, status)
+
+
+def unsuccessful(status: int, message: str) -> Response:
+    """Refuse as integrations does on its older routes."""
+    return answer({"success": False, "message": message}, status)
+
+
 def now() -> datetime:
     """Tell the time; the services keep their own clocks, never the caller's."""
     return datetime.now(UTC)
@@ -39,6 +49,11 @@ def pg_time(at: datetime) -> str:
 def naive_time(at: datetime) -> str:
     """Write as ``datetime.utcnow().isoformat()`` does: no zone at all. mcde."""
     return at.replace(tzinfo=None).isoformat()
+
+
+def to_ms(at: datetime) -> datetime:
+    """Cut to milliseconds: what JavaScript knows of a time, whoever stores it."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def js_number(value: float) -> float | int:

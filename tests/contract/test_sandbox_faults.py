@@ -11,13 +11,14 @@ from io import BytesIO
 from urllib.parse import urlsplit
 
 import httpx
+import jwt
 import pytest
 import time_machine
 
 from bff.sandbox.faults import Fault, Faults, parse, parse_words
 from bff.sandbox.files import CSV, PDF, PNG, XLSX, content_of
-from bff.sandbox.sandbox import SERVICES, Sandbox
-from bff.sandbox.seed import seed
+from bff.sandbox.sandbox import DEV_SECRETS, SERVICES, Sandbox
+from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.serve import serve
 
 ANCHOR = datetime(2026, 11, 1, tzinfo=UTC)
@@ -62,7 +63,11 @@ async def until_listening(port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["ok", "down", "slow:0", "slow:2000", "error", "error:0.25", "garbage", "hang", "rate-limited"]
+    "word",
+    [
+        *("ok", "down", "slow:0", "slow:2000", "error", "error:0.25", "garbage", "hang", "rate-limited"),
+        *("after:error", "after:hang", "after:down"),
+    ],
 )
 def test_words_come_back_as_they_were_said(word: str):
     """What GET /faults shows must be what PUT /faults takes."""
@@ -71,7 +76,11 @@ def test_words_come_back_as_they_were_said(word: str):
 
 
 @pytest.mark.parametrize(
-    "word", ["", "slow", "slow:", "slow:x", "slow:-1", "error:2", "error:x", "down:1", "dead"]
+    "word",
+    [
+        *("", "slow", "slow:", "slow:x", "slow:-1", "error:2", "error:x", "down:1", "dead"),
+        *("after", "after:", "after:ok", "after:slow:20", "after:error:0.5", "error:after"),
+    ],
 )
 def test_a_wrong_word_is_told_the_right_ones(word: str):
     """A drill with a typo must not run as a drill without a fault."""
@@ -205,6 +214,56 @@ async def test_rate_limited_says_when_to_come_back(sandbox: Sandbox, service: st
     assert limited == ([] if service in ("mcde", "predictor") else ["0"])
 
 
+async def start_sync(sandbox: Sandbox) -> httpx.Response:
+    token = jwt.encode({"id": SELLERS[0].user_id}, DEV_SECRETS["integrations"], "HS256")
+    transport = httpx.ASGITransport(app=sandbox.apps["integrations"])
+    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+        client.headers["authorization"] = f"Bearer {token}"
+        return await client.post("/api/v1/integrations/sync/start", json={"syncType": "inventory"})
+
+
+async def test_after_error_has_done_the_work(sandbox: Sandbox):
+    """A 500 does not mean "not done"; who repeats a write after one does it twice."""
+    sandbox.faults["integrations"] = "after:error"
+
+    answer = await start_sync(sandbox)
+
+    assert (answer.status_code, answer.json()["success"]) == (500, False)
+    assert [write.operation for write in sandbox.writes] == ["startSync"]
+
+
+async def test_after_hang_has_done_the_work(sandbox: Sandbox):
+    """Redis away, stripe writes the row and then never answers: the time-out this imitates was captured."""
+    sandbox.faults["integrations"] = "after:hang"
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await start_sync(sandbox)
+
+    assert [write.operation for write in sandbox.writes] == ["startSync"]
+
+
+async def test_after_down_has_done_the_work(sandbox: Sandbox):
+    """Reset is not refused: after a refusal nothing was done, after a reset everything may have been."""
+    sandbox.faults["integrations"] = "after:down"
+
+    with pytest.raises(ConnectionResetError, match="integrations"):
+        await start_sync(sandbox)
+
+    assert [write.operation for write in sandbox.writes] == ["startSync"]
+    assert "integrations" not in sandbox.down
+
+
+async def test_after_does_not_soften_what_the_service_refused(sandbox: Sandbox):
+    """The work that was done may be none: the book of writes, not the fault, says what there was to do."""
+    sandbox.faults["integrations"] = "after:error"
+
+    answer = await health(sandbox, "integrations")
+
+    assert answer.status_code == 500
+    assert sandbox.writes == []
+
+
 async def test_mcde_waits_for_a_refund_engine_that_is_ill(sandbox: Sandbox):
     """A slow neighbour makes mcde's probe slow, and a budget that is too short would call mcde dead."""
     sandbox.faults["refund-engine"] = "slow:60"
@@ -311,11 +370,17 @@ async def test_served_on_ports(sandbox: Sandbox):
         faults = await client.put(f"http://127.0.0.1:{control_port}/faults", json={"stripe": "down"})
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await client.get(f"http://127.0.0.1:{of_service['stripe']}/health")
+        await client.put(f"http://127.0.0.1:{control_port}/faults", json={"stripe": "after:down"})
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await client.get(f"http://127.0.0.1:{of_service['stripe']}/health")
+        await client.put(f"http://127.0.0.1:{control_port}/faults", json={"stripe": "ok"})
+        answers.append(await client.get(f"http://127.0.0.1:{of_service['stripe']}/health"))
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
 
-    assert [answer.status_code for answer in answers] == [200] * 6
+    assert [answer.status_code for answer in answers] == [200] * 7
+    assert len(sandbox.calls_of("stripe")) == 3  # none while it was down
     assert faults.json()["stripe"] == "down"
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await asyncio.open_connection("127.0.0.1", control_port)

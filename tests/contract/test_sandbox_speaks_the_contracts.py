@@ -232,8 +232,10 @@ async def test_answers_in_the_agreed_shape(
 
 
 def test_every_contracted_operation_is_asked():
-    """An operation that is only listed could be wrong for ever."""
-    assert {(service, operation) for service, operation, *_ in ASKED} == set(OPERATIONS)
+    """An operation that is only listed could be wrong for ever. Writes: `test_sandbox_writes.py`."""
+    reads = {key for key, (_, _, operation) in OPERATIONS.items() if not operation.get("x-writes")}
+
+    assert {(service, operation) for service, operation, *_ in ASKED} == reads
 
 
 @pytest.mark.parametrize(
