@@ -197,7 +197,11 @@ async def test_two_sellers_never_share_an_answer(
     print(f"{len(asked) * ROUNDS} answers; {len(seen[0])} and {len(seen[1])} ids seen, none in common")  # noqa: T201
     assert seen[0]
     assert seen[1]
-    assert {await shelf_of(http, replica.address) for replica in replicas} == {"shared"}
+
+    async def shared() -> bool:  # a busy machine may have lost it for a moment, which costs nothing
+        return {await shelf_of(http, replica.address) for replica in replicas} == {"shared"}
+
+    await until(shared)
 
 
 async def test_what_one_replica_kept_the_other_serves(
