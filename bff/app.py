@@ -30,7 +30,7 @@ from clients.directory import SERVICES, Directory
 from clients.embedded import EmbeddedTransport
 from clients.health import HealthMonitor
 from clients.shelf import shelf_at
-from clients.store import Store
+from clients.store.store import Store
 from clients.transport import UpstreamSettings, network
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, Forbidden, RequestError
@@ -58,7 +58,7 @@ def create_app(
     authenticator = Authenticator(settings.jwt_secret)
     shelf, bus = shelf_at(settings.redis_url), bus_at(settings.redis_url)
     monitor = HealthMonitor(bus)
-    store = Store(settings.db_url)
+    store = Store(settings.db_url, stripe_first_id=settings.stripe_first_id)
 
     def on_outcome(outcome: Outcome) -> None:
         monitor.observe(outcome)
@@ -96,7 +96,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await store.open()
-        await store.enter_stripe_ids(stripe_claim_ids or {})
+        await store.stripe_map.enter_stripe_ids(stripe_claim_ids or {})
         await shelf.open()
         probing = asyncio.create_task(monitor.run(directory))
         try:

@@ -28,6 +28,7 @@ from bff.settings import DEV_SECRET, ServiceSettings, Settings
 from bff.telemetry import configure_logging
 
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+DEV_STRIPE_FIRST_ID = 1_000_000_000  # where those of the sandbox begin
 GRACE_S = 10  # for answers under way when the server is told to stop
 
 Claims = Annotated[int, typer.Option(min=1, max=10_000, help="Claims of the first seller.")]
@@ -153,6 +154,7 @@ def dev_settings() -> Settings:
         rehearsals=True,
         jwt_secret=SecretStr(DEV_SECRET),
         db_url="sqlite+aiosqlite:///:memory:",
+        stripe_first_id=DEV_STRIPE_FIRST_ID,
         refund_engine=_dev_service("refund-engine"),
         integrations=_dev_service("integrations"),
         cost_docs=_dev_service("cost-docs"),

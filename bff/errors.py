@@ -21,7 +21,7 @@ from graphql import GraphQLError
 from starlette.responses import Response
 
 from clients.directory import SERVICES
-from clients.errors import StoreUnavailable, UpstreamError
+from clients.errors import StoreError, UpstreamError
 from resolvers.errors import RequestError
 
 log = structlog.get_logger()
@@ -44,6 +44,13 @@ MESSAGES = {
     "RESULT_TOO_LARGE": "{service} holds more rows here than one request may read. Ask for less.",
     "PAYMENTS_IDENTITY_MISSING": "This sign-in carries no payment identity, so payments cannot be shown.",
 }
+STORE_MESSAGES = {
+    "STORE_UNAVAILABLE": "Our own records cannot be reached right now. Try again in a moment.",
+    "STRIPE_IDS_NOT_SET_UP": "Commissions cannot be charged here yet: our payment numbers are not set up. "
+    "Quote the support code.",
+    "STRIPE_IDS_USED_UP": "Commissions cannot be charged any more: our payment numbers are used up. "
+    "Quote the support code.",
+}
 
 
 def explained(error: GraphQLError, support_code: str) -> GraphQLError:
@@ -60,7 +67,7 @@ def explained(error: GraphQLError, support_code: str) -> GraphQLError:
         }
     else:
         code, message = _own(error, cause)
-        retryable = isinstance(cause, StoreUnavailable)
+        retryable = isinstance(cause, StoreError) and cause.retryable
         extensions = {"code": code, "retryable": retryable, "retryAfterMs": None}
     return GraphQLError(
         message[:MESSAGE_CHARS_AT_MOST],
@@ -77,15 +84,15 @@ def log_unexpected(errors: Iterable[GraphQLError]) -> None:
     """Log what is nobody's fault but ours, with its traceback, once however many fields it took."""
     causes = {id(cause): (cause, error) for error in errors if (cause := _cause(error))}
     for cause, error in causes.values():
-        if not isinstance(cause, (UpstreamError, RequestError, StoreUnavailable)):
+        if not isinstance(cause, (UpstreamError, RequestError, StoreError)):
             log.error("operation.broken", path=error.path, exc_info=cause)
 
 
 def _own(error: GraphQLError, cause: Exception | None) -> tuple[str, str]:
     if isinstance(cause, RequestError):
         return cause.code, str(cause)
-    if isinstance(cause, StoreUnavailable):  # logged where it happened
-        return cause.code, "We cannot look up right now which payments are whose. Try again in a moment."
+    if isinstance(cause, StoreError):  # logged where it happened
+        return cause.code, STORE_MESSAGES[cause.code]
     if cause is None:  # graphql-core's own word on a document or a value
         return "BAD_USER_INPUT", _PYTHON_WORDS.sub(lambda word: _JSON_WORDS[word[0]], error.message)
     return "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Quote the support code."

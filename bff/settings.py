@@ -70,6 +70,14 @@ class Settings(BaseSettings):
         description="What the BFF remembers, as a SQLAlchemy URL with an async driver.",
     )
 
+    stripe_first_id: int | None = Field(
+        default=None,
+        ge=1,
+        le=2_147_483_647,
+        description="Stripe's integers for claims begin here: above every one that stripe-payments has used. "
+        "When absent, commissions are refused.",
+    )
+
     redis_url: str | None = Field(
         default=None,
         description="Valkey or Redis that replicas share, `redis://host:6379/0`; memory when absent.",

@@ -13,7 +13,12 @@ UpstreamError
 ├── ResultTooLarge             it has more rows than a bounded scan reads
 └── PaymentsIdentityMissing    stripe knows people by an integer, and the token carries none
 
-StoreUnavailable               the BFF's own database did not answer
+StoreError
+├── StoreUnavailable           the BFF's own database did not answer
+├── StripeIdsNotSetUp          nobody has said where stripe's integers for new claims begin
+└── StripeIdsUsedUp            no integer is left that stripe can keep
+
+DatabaseTooNew                 the BFF's own database was changed by a newer version: the start ends
 """
 
 from typing import ClassVar
@@ -109,7 +114,41 @@ class PaymentsIdentityMissing(UpstreamError):
     code = "PAYMENTS_IDENTITY_MISSING"
 
 
-class StoreUnavailable(Exception):
-    """The BFF's own database did not answer, so which payments belong to which claim cannot be told."""
+class StoreError(Exception):
+    """What the BFF itself should remember cannot be read or written. Logged where it happens."""
 
-    code: ClassVar[str] = "STORE_UNAVAILABLE"
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+
+class StoreUnavailable(StoreError):
+    """The BFF's own database did not answer within a second."""
+
+    code = "STORE_UNAVAILABLE"
+    retryable = True
+
+
+class StripeIdsNotSetUp(StoreError):
+    """A claim needs an integer for stripe, and `BFF_STRIPE_FIRST_ID` is not set.
+
+    It has no safe default: a number that stripe-payments has used already is another claim's money. Only
+    commissions need it, so the process starts without.
+    """
+
+    code = "STRIPE_IDS_NOT_SET_UP"
+
+
+class StripeIdsUsedUp(StoreError):
+    """The next integer would be above 2 147 483 647, the largest that stripe-payments can keep."""
+
+    code = "STRIPE_IDS_USED_UP"
+
+
+class DatabaseTooNew(Exception):
+    """The BFF's own database is at a revision that this version does not know."""
+
+    def __init__(self, found: str, *, newest: str) -> None:
+        super().__init__(
+            f"The database is at revision {found}, and this version of the BFF knows {newest} at most: "
+            "a newer version has changed it. Run that one, or give DB_URL another database."
+        )

