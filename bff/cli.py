@@ -26,8 +26,13 @@ from bff.sandbox.seed import SELLERS, seed
 from bff.schema import build_schema
 from bff.settings import DEV_SECRET, ServiceSettings, Settings
 from bff.telemetry import configure_logging
+from clients.errors import DatabaseTooNew
+from clients.store.checked_list import BadLine, checked_list
+from clients.store.store import Store
 
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+stripe_ids = typer.Typer(no_args_is_help=True, help="The map of claims to stripe's integers.")
+main.add_typer(stripe_ids, name="stripe-ids")
 DEV_STRIPE_FIRST_ID = 1_000_000_000  # where those of the sandbox begin
 GRACE_S = 10  # for answers under way when the server is told to stop
 
@@ -145,6 +150,32 @@ def contracts(
         output.write_text(text)
     else:
         typer.echo(text, nl=False)
+
+
+@stripe_ids.command("import")
+def import_stripe_ids(
+    file: Annotated[
+        Path, typer.Argument(help="CSV with the columns claim_id and stripe_id.", exists=True, dir_okay=False)
+    ],
+    db_url: Annotated[str, typer.Option(envvar="DB_URL", help="The BFF's database.")],
+) -> None:
+    """Enter payments made before the BFF kept a map of claims, from a checked list: all of it or nothing."""
+
+    async def entered() -> int:
+        listed = checked_list(file.read_bytes())
+        store = Store(db_url)
+        await store.open()
+        try:
+            await store.stripe_map.enter_list(listed)
+        finally:
+            await store.close()
+        return len(listed)
+
+    try:
+        typer.echo(f"{asyncio.run(entered())} claims entered.")
+    except (BadLine, DatabaseTooNew) as exc:
+        typer.echo(f"{exc} Nothing was entered.", err=True)
+        raise typer.Exit(1) from exc
 
 
 def dev_settings() -> Settings:

@@ -84,7 +84,11 @@ class Database:
         return await self._waited_for(self._transaction(read))
 
     async def write(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], *, undone_if_left: bool = False
+        self,
+        work: Callable[[AsyncConnection], Awaitable[T]],
+        *,
+        undone_if_left: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> T:
         """Do `work` in one transaction and commit it.
 
@@ -93,11 +97,10 @@ class Database:
                 is gone. Without it the work may still be done then.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer within `patience_s`.
         """
-        return await self._waited_for(
-            self._transaction(work, begin="BEGIN IMMEDIATE", undone_if_left=undone_if_left)
-        )
+        asked = self._transaction(work, begin="BEGIN IMMEDIATE", undone_if_left=undone_if_left)
+        return await self._waited_for(asked, patience_s)
 
     async def _transaction(
         self,
@@ -107,7 +110,9 @@ class Database:
         undone_if_left: bool = False,
     ) -> T:
         async with AsyncExitStack() as stack:
-            if self.in_memory:  # one connection for all: what runs side by side would be one transaction
+            # In memory there is one connection: what runs side by side would be one transaction. In a file
+            # there is one writer at a time, and those that wait for it there are not served in turn.
+            if self.in_memory or (self._sqlite and begin != "BEGIN"):
                 await stack.enter_async_context(self._turn)
             connection = await stack.enter_async_context(self.engine.connect())
             await connection.execution_options(sqlite_begin=begin)
@@ -117,11 +122,11 @@ class Database:
                     await transaction.rollback()
                 return done
 
-    async def _waited_for(self, asked: Coroutine[Any, Any, T]) -> T:
+    async def _waited_for(self, asked: Coroutine[Any, Any, T], patience_s: float = PATIENCE_S) -> T:
         asking = asyncio.create_task(asked)
         try:
             # Not `asyncio.timeout`: a driver that hangs takes its time to give a connection up as well.
-            await asyncio.wait([asking], timeout=PATIENCE_S)
+            await asyncio.wait([asking], timeout=patience_s)
             if not asking.done():
                 raise TimeoutError
             return asking.result()

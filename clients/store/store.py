@@ -25,6 +25,16 @@ class Store:
         Raises:
             DatabaseTooNew: a newer version of the BFF has changed it in a way that this one does not know.
         """
+        try:
+            await self._migrate()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _migrate(self) -> None:
         if self._database.in_memory:  # new, and nobody else's: no revisions to catch up with
             async with self._database.engine.begin() as connection:
                 await connection.run_sync(metadata.create_all)
@@ -32,6 +42,3 @@ class Store:
         from clients.store.migrate import migrate  # alembic takes 0.2 s to import, and `bff dev` needs none
 
         await migrate(self._database)
-
-    async def close(self) -> None:
-        await self._database.close()

