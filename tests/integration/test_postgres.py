@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from databases import running_postgres
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -35,10 +37,9 @@ FIRST_ID = 1_000_000_000
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory):
-    running = postgres.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
-    yield running
-    running.cleanup()
+def server() -> Iterator[Any]:
+    with running_postgres() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,17 +1,20 @@
 """Receipts: a mutation that is sent twice is done once, whoever sends it and whichever replica gets it."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
 
 import anyio
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from clients.caller import Viewer
+from clients.errors import StoreUnavailable
 from clients.store.receipts import Begun, Receipt, Standing
 from clients.store.store import Store
 
@@ -341,3 +344,22 @@ async def test_old_receipts_are_purged_in_passing_and_young_ones_never(
     assert await changed("UPDATE receipts SET key = key WHERE key = 'old'") == 0
     assert await changed("UPDATE receipts SET key = key WHERE key IN ('young', 'abandoned')") == 4
     await restarted.close()
+
+
+async def test_while_another_process_writes_nothing_is_begun(sqlite_url: str, ann: Viewer, bob: Viewer):
+    """One file, two processes: a mutation must not be sent whose receipt could not be written."""
+    store = Store(sqlite_url)
+    await store.open()
+    as_ann, as_bob = Replica(store, ann), Replica(store, bob)
+    bobs = await as_bob.held()
+    with contextlib.closing(sqlite3.connect(make_url(sqlite_url).database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await as_ann.begin()
+        with pytest.raises(StoreUnavailable):
+            await as_bob.receipts.finish(bobs, b"done")
+        other.rollback()
+
+    assert (await as_bob.begin()).outcome == b"done", "what is known is kept as soon as it can be"
+    assert (await as_ann.begin()).standing is Standing.NEW
+    await store.close()
