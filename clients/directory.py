@@ -9,7 +9,7 @@ from interlock import State
 from clients.caller import Caller
 from clients.chain.observed import Outcome
 from clients.cost_docs import CostDocs, SearchRoute
-from clients.integrations import Integrations
+from clients.integrations.service import Integrations
 from clients.mcde import Mcde
 from clients.predictor import Predictor
 from clients.quota import Quota

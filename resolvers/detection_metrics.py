@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import strawberry
 
-from clients.integrations import DetectionStatisticsRecord, FiguresRecord
+from clients.integrations.detections import DetectionStatisticsRecord, FiguresRecord
 from clients.transport import Answer
 from resolvers.detections import (
     DETECTION_SEVERITY,

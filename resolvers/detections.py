@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from strawberry import UNSET
 
-from clients.integrations import DetectionRecord
+from clients.integrations.detections import DetectionRecord
 from clients.refund_engine import ClaimRecord
 from clients.transport import Answer
 from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window

@@ -12,7 +12,7 @@ from enum import Enum
 import strawberry
 import structlog
 
-from clients.integrations import IntegrationRecord
+from clients.integrations.connections import IntegrationRecord
 from resolvers.context import Info
 from resolvers.costs import INTEGRATIONS, once
 from resolvers.fields import asks

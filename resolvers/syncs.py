@@ -17,7 +17,8 @@ import strawberry
 from strawberry import UNSET
 
 from clients.errors import ResultTooLarge
-from clients.integrations import DetectionRecord, SyncRecord
+from clients.integrations.detections import DetectionRecord
+from clients.integrations.syncs import SyncRecord
 from resolvers.connections import After, First, PageInfo, cursor, page_info, window
 from resolvers.context import Info
 from resolvers.costs import DETECTIONS, INTEGRATIONS, SYNCS, once

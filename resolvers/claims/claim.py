@@ -20,7 +20,8 @@ import strawberry
 from strawberry import UNSET
 
 from clients.cost_docs import DocumentRecord
-from clients.integrations import DetectionRecord, DisputeRecord
+from clients.integrations.detections import DetectionRecord
+from clients.integrations.disputes import DisputeRecord
 from clients.predictor import PredictionRecord
 from clients.refund_engine import ClaimRecord
 from clients.stripe import TransactionRecord

@@ -7,7 +7,7 @@ from enum import Enum
 
 import strawberry
 
-from clients.integrations import DisputeRecord
+from clients.integrations.disputes import DisputeRecord
 from clients.transport import Answer
 from resolvers.money import Money, optional_money
 from resolvers.words import Words, described

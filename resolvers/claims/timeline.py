@@ -18,7 +18,7 @@ from typing import Any
 import strawberry
 
 from clients.errors import StoreUnavailable, UpstreamError
-from clients.integrations import DisputeRecord
+from clients.integrations.disputes import DisputeRecord
 from clients.refund_engine import ClaimRecord, LedgerRecord
 from clients.stripe import TransactionRecord
 from clients.transport import Answer, Page

@@ -12,13 +12,10 @@ from typing import TypeVar
 from aiodataloader import DataLoader
 
 from clients.errors import ResultTooLarge
-from clients.integrations import (
-    DetectionRecord,
-    DetectionStatisticsRecord,
-    DisputeRecord,
-    IntegrationRecord,
-    SyncRecord,
-)
+from clients.integrations.connections import IntegrationRecord
+from clients.integrations.detections import DetectionRecord, DetectionStatisticsRecord
+from clients.integrations.disputes import DisputeRecord
+from clients.integrations.syncs import SyncRecord
 from clients.transport import Answer, Page
 from resolvers.loaders.batching import Scan, Shared, each, loader, scan, settled
 from resolvers.loaders.claims import ClaimLoaders, MaybeClaim

@@ -1,0 +1,1 @@
+"""The integrations service: connections, syncs, findings ("detections") and filing cases ("disputes")."""
