@@ -5,16 +5,20 @@ Whoever calls `documents_of_claim` has made sure that the claim is the viewer's;
 looks at the uploader and the claim. Its search by uploader is hidden behind another route as published.
 """
 
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import UpstreamNotFound
-from clients.records import Int32, Record, UtcTime, UuidText, Word
-from clients.transport import Answer, Page, Upstream, path_id
+from clients.records import Int32, Record, UtcTime, UuidText, Word, number
+from clients.transport import Answer, Page, Upstream, given, path_id
 
 T = TypeVar("T")
+
+EvidenceType = Literal["lost_units", "overcharges", "damaged_stock", "incorrect_fee", "duplicate_charge"]
 
 
 class DocumentRecord(Record):
@@ -62,6 +66,13 @@ class DocumentStatsRecord(Record):
     recent_uploads: list[RecentUploadRecord] = Field(validation_alias="recentUploads")
 
 
+class GenerationRecord(Record):
+    """A document that is to be made. As published its job never ends, and nobody but an admin can ask."""
+
+    job_id: str
+    anomaly_id: str
+
+
 class CostDocsHealth(Record):
     status: Word
 
@@ -81,6 +92,7 @@ class _Documents(Record):
 
 DOCUMENTS = TypeAdapter(_Data[_Documents])
 DOCUMENT = TypeAdapter(_Data[DocumentRecord])
+GENERATION = TypeAdapter(GenerationRecord)
 DOCUMENT_STATS = TypeAdapter(_Data[DocumentStatsRecord])
 HEALTH = TypeAdapter(CostDocsHealth)
 
@@ -169,6 +181,54 @@ class CostDocs:
             self._search_route.hidden = True
             return None
         return Page(answer.value.data.documents, answer.value.data.total, answer.as_of)
+
+    async def generate_document(
+        self,
+        *,
+        detection_id: str,
+        evidence_type: EvidenceType,
+        sku: str,
+        seller_id: str,
+        total_loss: Decimal,
+        detected_at: datetime,
+        units_lost: int | None = None,
+        cost_per_unit: Decimal | None = None,
+    ) -> Answer[GenerationRecord]:
+        """Queue the making of a cost document for one finding; each call queues another.
+
+        Whoever calls this has made sure that the finding is the viewer's; `seller_id` is the viewer's id.
+
+        Args:
+            sku: must not be empty.
+            total_loss: decides the priority there.
+            detected_at: with a zone.
+
+        Raises:
+            UpstreamRejected: 400, a field is missing.
+            UpstreamError: where `maybe_done`, nothing can settle it: no list shows its jobs. Without its
+                Redis the service hangs.
+
+        Source: `POST /api/v1/cost-documentation/generate/auto`, generateAuto, cost-docs.openapi.yaml. It
+        answers 202.
+        """
+        answer = await self._upstream.call(
+            self._caller,
+            "generateAuto",
+            "POST",
+            "/api/v1/cost-documentation/generate/auto",
+            GENERATION,
+            body=given(
+                anomaly_id=detection_id,
+                type=evidence_type,
+                sku=sku,
+                loss=units_lost,
+                cost_per_unit=None if cost_per_unit is None else number(cost_per_unit),
+                total_loss=number(total_loss),
+                detected_at=detected_at.isoformat(),
+                seller_info={"seller_id": seller_id},
+            ),
+        )
+        return Answer(answer.value, answer.as_of)
 
     async def health(self) -> Answer[CostDocsHealth]:
         """Source: `GET /health`, costDocsHealth, cost-docs.openapi.yaml. Counts against the quota."""

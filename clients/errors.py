@@ -8,7 +8,10 @@ UpstreamError
 ├── UpstreamFailed             it answered 500: it broke on our request
 ├── UpstreamRejected           it answered 4xx: our request was wrong
 │   ├── UpstreamNotFound       it answered 404
-│   └── UpstreamAuthFailed     it answered 401 or 403: our credentials were wrong
+│   ├── UpstreamConflict       it answered 409: there is such a thing already
+│   ├── UpstreamAuthFailed     it answered 401 or 403: our credentials were wrong
+│   ├── CaseNotSubmittable     integrations: the filing case is not pending any more
+│   └── PaymentAccountMissing  stripe: who is to be charged has no account
 ├── ContractBroken             it answered 2xx in a shape we did not agree on
 ├── ResultTooLarge             it has more rows than a bounded scan reads
 └── PaymentsIdentityMissing    stripe knows people by an integer, and the token carries none
@@ -19,6 +22,21 @@ StoreError
 └── StripeIdsUsedUp            no integer is left that stripe can keep
 
 DatabaseTooNew                 the BFF's own database was changed by a newer version: the start ends
+
+After a write the question is whether the work was done. `maybe_done` answers it:
+
+what was seen                                                                   maybe_done
+a read, whatever was seen                                                       False
+kept back by ourselves: open circuit, full bulkhead, quota, no time left        False
+refused, name not resolved, no connection in time                               False
+4xx, 429, a 500 by which the service says no in its own way                     False
+sent, then no answer in time, or the connection broke                           True
+sent, then another 5xx, 503 included, or a 3xx                                  True
+2xx in a shape that was not agreed                                              True
+
+A 503 mostly means that a proxy did not pass the request on. But a service that did its work and failed at the
+step after it can say 503 as well, and nothing in the answer tells which: to look needlessly costs one read,
+to write twice costs money.
 """
 
 from typing import ClassVar
@@ -38,6 +56,7 @@ class UpstreamError(Exception):
         status: int | None = None,
         retry_after_ms: int | None = None,
         said: str | None = None,
+        maybe_done: bool = False,
     ) -> None:
         super().__init__(upstream, operation, status)
         self.upstream = upstream
@@ -45,6 +64,7 @@ class UpstreamError(Exception):
         self.status = status
         self.retry_after_ms = retry_after_ms
         self.said = said  # the service's own text, for whoever debugs: never shown
+        self.maybe_done = maybe_done  # a write that may have been done, although no success came back
 
 
 class UpstreamUnavailable(UpstreamError):
@@ -88,6 +108,18 @@ class UpstreamRejected(UpstreamError):
 
 class UpstreamNotFound(UpstreamRejected):
     """404. What it means is the client method's to say: often "none"."""
+
+
+class UpstreamConflict(UpstreamRejected):
+    """409, or a unique constraint in a 500: there is such a thing already. Whose, only a read tells."""
+
+
+class CaseNotSubmittable(UpstreamRejected):
+    """Integrations hands a case in once, from `pending`; this one was handed in or decided before."""
+
+
+class PaymentAccountMissing(UpstreamRejected):
+    """Stripe keeps no account for who is to be charged: nothing was charged."""
 
 
 class UpstreamAuthFailed(UpstreamRejected):

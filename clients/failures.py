@@ -6,6 +6,7 @@ NotSent              our own chain kept the request back
 └── BulkheadFull     too many requests wait for it already
 """
 
+import aiohttp
 import httpx
 import orjson
 from httpx_retries import Retry
@@ -13,6 +14,7 @@ from httpx_retries import Retry
 from clients.errors import (
     CircuitOpen,
     UpstreamAuthFailed,
+    UpstreamConflict,
     UpstreamError,
     UpstreamFailed,
     UpstreamNotFound,
@@ -59,6 +61,19 @@ def error_of_transport(upstream: str, operation: str, exc: Exception) -> Upstrea
     return (UpstreamTimeout if timed_out else UpstreamUnavailable)(upstream, operation)
 
 
+def never_left(exc: httpx.RequestError) -> bool:
+    """Whether a request surely reached nobody: refused, name not resolved, no connection in time.
+
+    httpx-aiohttp calls a connection that broke after sending a `ConnectTimeout` as well, so aiohttp's own
+    error below it is asked where there is one.
+    """
+    cause = exc.__cause__
+    if isinstance(cause, aiohttp.ClientError):
+        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    kept_back = NotSent | httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    return isinstance(exc, kept_back | httpx.UnsupportedProtocol | httpx.LocalProtocolError)
+
+
 def error_of_answer(upstream: str, operation: str, response: httpx.Response) -> UpstreamError:
     """The error that an answer outside 2xx, read to its end, stands for; disguises are not looked through."""
     status, said = response.status_code, said_in(response.content)
@@ -82,7 +97,13 @@ def retry_after_s(response: httpx.Response) -> float | None:
 
 
 def said_in(content: bytes) -> str | None:
-    """The text in any of the ten error shapes, or None. Compared by client methods, never shown."""
+    """The text in any of the ten error shapes, cut for the log, or None."""
+    text = text_in(content)
+    return text[:SAID_KEPT_CHARS] if text else None
+
+
+def text_in(content: bytes) -> str | None:
+    """The same, whole: compared where a service disguises an answer, never shown."""
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -93,7 +114,7 @@ def said_in(content: bytes) -> str | None:
     for found in (body.get("message"), body.get("error"), body.get("detail")):
         text = found.get("message") if isinstance(found, dict) else found
         if isinstance(text, str) and text:
-            return text[:SAID_KEPT_CHARS]
+            return text
     return None
 
 
@@ -104,6 +125,8 @@ def _kind(status: int, said: str | None) -> type[UpstreamError]:
         return UpstreamUnavailable
     if status == 404:  # without a word of the service's own, a proxy before it speaks: that is no "none"
         return UpstreamNotFound if said else UpstreamUnavailable
+    if status == 409:
+        return UpstreamConflict
     if status in (401, 403):
         return UpstreamAuthFailed
     return UpstreamRejected if 400 <= status < 500 else UpstreamFailed

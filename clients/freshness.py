@@ -1,4 +1,4 @@
-"""How long the answer to each upstream operation may be repeated.
+"""How long the answer to each upstream operation may be repeated, and which write ends that.
 
 fresh   repeated without asking: only where asking is dear and the answer moves slowly
 stale   repeated when the owner cannot answer, with the time it was received
@@ -44,4 +44,32 @@ FRESHNESS: dict[str, Freshness] = {
     # stripe: each account call asks Stripe and writes
     "getAccountStatus": Freshness(300, TEN_MINUTES_S),
     "listTransactions": Freshness(0, 0),  # money that was moved
+}
+
+_CLAIM_READS = ("listClaims", "getClaim", "getClaimByCaseNumber", "searchClaims", "claimStats")
+_SYNC_READS = ("listSyncHistory", "getSyncStatus")
+_CONNECTION_READS = ("listIntegrationStatuses",)
+
+# Every write that is made, and the reads of the same service whose answers it can change: what the viewer was
+# told by them before is not repeated after it.
+OUTDATES: dict[str, tuple[str, ...]] = {
+    # refund engine
+    "createClaim": _CLAIM_READS,
+    "updateClaim": _CLAIM_READS,
+    # integrations
+    "startSync": _SYNC_READS,
+    "cancelSync": _SYNC_READS,
+    "runDetection": (*_SYNC_READS, "listDetectionResults", "detectionStatistics"),
+    "createDispute": ("listDisputes", "listDetectionResults", "detectionStatistics"),
+    "submitDispute": ("listDisputes", "detectionStatistics"),
+    "startAmazonOAuth": _CONNECTION_READS,
+    "connectGmail": _CONNECTION_READS,
+    "connectStripe": _CONNECTION_READS,
+    "reconnectIntegration": _CONNECTION_READS,
+    "disconnectIntegration": _CONNECTION_READS,
+    # cost docs: what it makes is in no list that is read
+    "generateAuto": (),
+    # stripe
+    "chargeCommission": ("listTransactions",),
+    "createCustomerSetup": (),
 }

@@ -1,18 +1,18 @@
 """The refund engine: claims and the ledger. System of record for the money Amazon owes.
 
-Amounts are decimal text, without a currency: USD. Ids that are not UUIDs are a 500 there, so they are
-checked before the call. Lists hold only the caller's rows; reads by id and by number hold anybody's, and
-whoever calls them compares `user_id` with the viewer.
+Amounts are decimal text both ways, without a currency: USD. Ids that are not UUIDs are a 500 there, so they
+are checked before the call. Lists hold only the caller's rows; reads by id and by number hold anybody's, and
+whoever calls them compares `user_id` with the viewer. So does whoever changes a claim: the engine does not.
 """
 
 from decimal import Decimal
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypedDict, TypeVar
 
 from pydantic import TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import UpstreamNotFound
-from clients.records import CountText, Int32, Record, UtcTime, UuidText, Word
+from clients.records import CountText, Int32, Record, UtcTime, UuidText, Word, number
 from clients.transport import Answer, Page, Upstream, given, path_id
 
 T = TypeVar("T")
@@ -39,6 +39,20 @@ class ClaimRecord(Record):
     ml_confidence: Decimal | None
     created_at: UtcTime
     updated_at: UtcTime
+
+
+class ClaimChanges(TypedDict, total=False):
+    """What may be changed of a claim; what is left out stays as it is.
+
+    The engine makes the names of columns of whatever keys it is sent, hence the closed list. Its status is
+    nobody's to set through us: "paid" sets off a charge there that always fails.
+    """
+
+    claim_amount: Decimal  # above 0, at most two decimals
+    product_category: str  # 1 to 100 characters
+    days_since_purchase: int
+    customer_history_score: Decimal  # 0 to 1, at most two decimals
+    claim_description: str | None  # None empties it
 
 
 class ClaimStatsRecord(Record):
@@ -154,18 +168,89 @@ class RefundEngine:
 
         Source: `GET /api/v1/claims/{id}`, getClaim, refund-engine.openapi.yaml.
         """
-        return await self._claim("getClaim", f"/api/v1/claims/{path_id(claim_id)}")
+        return await self._claim("getClaim", "GET", f"/api/v1/claims/{path_id(claim_id)}")
 
     async def claim_by_case_number(self, case_number: str) -> Answer[ClaimRecord] | None:
         """One claim of anybody, by the number people see; None when there is none.
 
         Source: `GET /api/v1/claims/case/{caseNumber}`, getClaimByCaseNumber, refund-engine.openapi.yaml.
         """
-        return await self._claim("getClaimByCaseNumber", f"/api/v1/claims/case/{path_id(case_number)}")
+        path = f"/api/v1/claims/case/{path_id(case_number)}"
+        return await self._claim("getClaimByCaseNumber", "GET", path)
 
-    async def _claim(self, operation: str, path: str) -> Answer[ClaimRecord] | None:
+    async def create_claim(
+        self,
+        *,
+        case_number: str,
+        claim_amount: Decimal,
+        customer_history_score: Decimal,
+        product_category: str,
+        days_since_purchase: int,
+        claim_description: str | None = None,
+    ) -> Answer[ClaimRecord]:
+        """Record a claim of the viewer, PENDING.
+
+        Args:
+            case_number: 1 to 50 characters, unique among all sellers: what makes asking twice harmless.
+            claim_amount: above 0, for 0 counts as missing; the engine rounds to two decimals.
+            customer_history_score: 0 to 1; without it, or beyond 9.99, the engine answers 500.
+            product_category: 1 to 100 characters.
+            days_since_purchase: without it the engine answers 500.
+
+        Raises:
+            UpstreamConflict: the number is taken, whoever's it is; `claim_by_case_number` tells.
+            UpstreamRejected: 400, something is missing.
+            UpstreamError: where `maybe_done`, the same read settles it. Whatever its database refuses is a
+                500 that looks like any other.
+
+        Source: `POST /api/v1/claims`, createClaim, refund-engine.openapi.yaml.
+        """
+        answer = await self._upstream.call(
+            self._caller,
+            "createClaim",
+            "POST",
+            "/api/v1/claims",
+            CLAIM,
+            body={
+                "case_number": case_number,
+                "claim_amount": format(claim_amount, "f"),
+                "customer_history_score": number(customer_history_score),
+                "product_category": product_category,
+                "days_since_purchase": days_since_purchase,
+                "claim_description": claim_description,
+            },
+        )
+        return Answer(answer.value.data, answer.as_of)
+
+    async def update_claim(self, claim_id: str, changes: ClaimChanges) -> Answer[ClaimRecord] | None:
+        """Change a claim of anybody; None when there is none. `claim_id` is a UUID.
+
+        Whoever calls this has made sure that the claim is the viewer's. The same values again change nothing,
+        so a broken answer is asked for again.
+
+        Raises:
+            ValueError: a key that is not in `ClaimChanges`; nothing is sent.
+            UpstreamError: where `maybe_done`, `claim` settles it.
+
+        Source: `PUT /api/v1/claims/{id}`, updateClaim, refund-engine.openapi.yaml.
+        """
+        strangers = changes.keys() - ClaimChanges.__optional_keys__
+        if strangers:
+            raise ValueError(f"a claim has no {', '.join(sorted(strangers))} that may be changed")
+        body: dict[str, object] = {**changes}
+        if "claim_amount" in changes:
+            body["claim_amount"] = format(changes["claim_amount"], "f")
+        if "customer_history_score" in changes:
+            body["customer_history_score"] = number(changes["customer_history_score"])
+        return await self._claim("updateClaim", "PUT", f"/api/v1/claims/{path_id(claim_id)}", body)
+
+    async def _claim(
+        self, operation: str, method: str, path: str, body: object = None
+    ) -> Answer[ClaimRecord] | None:
         try:
-            answer = await self._upstream.call(self._caller, operation, "GET", path, CLAIM)
+            answer = await self._upstream.call(
+                self._caller, operation, method, path, CLAIM, body=body, idempotent=True
+            )
         except UpstreamNotFound:
             return None
         return Answer(answer.value.data, answer.as_of)

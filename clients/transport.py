@@ -9,7 +9,7 @@ A client method (`clients/refund_engine.py` and its neighbours) says what to ask
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -29,12 +29,12 @@ from clients.chain.breaker import Breaker, BreakerSettings
 from clients.chain.bulkhead import Bulkhead
 from clients.chain.memory import IS_STALE, RECEIVED_AT, Memory
 from clients.chain.observed import Observed, Outcome
-from clients.chain.question import VALUE, Question
+from clients.chain.question import MAYBE_DONE, VALUE, Disguise, Question
 from clients.chain.rehearsal import Rehearsal
 from clients.chain.retry import Retries
 from clients.errors import ContractBroken, UpstreamError, UpstreamNotFound
-from clients.failures import error_of_answer, error_of_transport
-from clients.freshness import FRESHNESS
+from clients.failures import error_of_answer, error_of_transport, said_in
+from clients.freshness import FRESHNESS, OUTDATES
 from clients.quota import Quota
 from clients.shelf import Shelf
 from clients.tokens import TokenMint
@@ -181,7 +181,8 @@ class Upstream:
         body: object = None,
         idempotent: bool | None = None,
         timeout_s: float | None = None,
-        absent_texts: Collection[str] = (),
+        disguises: Sequence[Disguise] = (),
+        idempotency_key: str | None = None,
     ) -> Answer[T]:
         """Ask, and read the answer.
 
@@ -190,28 +191,36 @@ class Upstream:
             path: absolute, its ids already through `path_id`.
             shape: what a 2xx body must be.
             body: sent as JSON; None sends no body.
-            idempotent: whether asking twice does nothing twice; by default what the method promises.
-            timeout_s: another limit than the service's own, for a call known to be slow.
-            absent_texts: error texts by which this service says "none" with a 500. Any other text stays a
-                failure, never "none".
+            idempotent: whether asking twice does nothing twice, so that a broken answer is asked for again;
+                by default what the method promises, and never for what `OUTDATES` calls a write.
+            timeout_s: for a call known to be slow: its limit where that is longer than the service's own. The
+                operation's deadline still ends it.
+            disguises: what this service says under a status that lies. Any other text stays a failure.
+            idempotency_key: sent as `Idempotency-Key`. What the service makes of it is in its contract, so it
+                does not make the call idempotent by itself.
 
         Returns:
             The parsed body and the time it was received, in UTC; that lies back where the answer is
             repeated.
 
         Raises:
-            UpstreamNotFound: 404, or a 500 that says one of `absent_texts`.
-            UpstreamError: the rest of `clients/errors.py`.
+            UpstreamNotFound: 404, or a disguise of it.
+            UpstreamError: the rest of `clients/errors.py`; after a write `maybe_done` tells whether it may
+                have been done.
         """
-        limit_s = timeout_s or self._limit_s
+        limit_s = max(timeout_s or 0, self._limit_s)
+        if idempotent is None:
+            idempotent = method in IDEMPOTENT_METHODS and operation not in OUTDATES
         started_s = time.monotonic()
         question = Question(
             upstream=self.name,
             operation=operation,
             caller=caller,
-            idempotent=method in IDEMPOTENT_METHODS if idempotent is None else idempotent,
+            idempotent=idempotent,
+            writes=operation in OUTDATES or not idempotent,
+            outdates=OUTDATES.get(operation, ()),
             freshness=FRESHNESS.get(operation),
-            absent_texts=absent_texts,
+            disguises=disguises,
             limit_s=limit_s,
             limit_ends_at_s=started_s + limit_s,
             read=lambda response: self._read(operation, response, shape),
@@ -220,7 +229,7 @@ class Upstream:
             method,
             self._base_url + path,
             params=params or None,
-            headers=self._headers(caller, has_body=body is not None),
+            headers=self._headers(caller, has_body=body is not None, idempotency_key=idempotency_key),
             content=None if body is None else orjson.dumps(body),
             extensions={"timeout": self._phases, "question": question},
         )
@@ -235,14 +244,16 @@ class Upstream:
                 raise self._refusal(question, response)
             found = response.extensions
             return Answer(found[VALUE], found[RECEIVED_AT], stale=found.get(IS_STALE, False))
-        except UpstreamNotFound:
-            raise
-        except UpstreamError:
-            use.answers.add(Freshest.MISSING)
+        except UpstreamError as error:
+            error.maybe_done = question.writes and request.extensions.get(MAYBE_DONE, False)
+            if not isinstance(error, UpstreamNotFound):
+                use.answers.add(Freshest.MISSING)
             raise
         except httpx.RequestError as exc:
             use.answers.add(Freshest.MISSING)
-            raise error_of_transport(self.name, operation, exc) from exc
+            failure = error_of_transport(self.name, operation, exc)
+            failure.maybe_done = question.writes and request.extensions.get(MAYBE_DONE, False)
+            raise failure from exc
         finally:
             caller.under_way.discard(waiting)
             use.waited_ms += (time.monotonic() - started_s) * 1000
@@ -251,20 +262,30 @@ class Upstream:
         """Close what the chain holds open."""
         await self._chain.first.aclose()
 
-    def _headers(self, caller: Caller, *, has_body: bool) -> dict[str, str]:
+    def _headers(
+        self, caller: Caller, *, has_body: bool, idempotency_key: str | None = None
+    ) -> dict[str, str]:
         headers = {"accept": "application/json"}
         correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
         if correlation_id:
             headers["x-request-id"] = correlation_id
         if has_body:
             headers["content-type"] = "application/json"
+        if idempotency_key:
+            headers["idempotency-key"] = idempotency_key
         if self._mint and caller.viewer:
             headers["authorization"] = f"Bearer {self._mint.token(caller.viewer)}"
         return headers
 
     def _refusal(self, question: Question, response: httpx.Response) -> UpstreamError:
-        if response.status_code == 500 and question.is_answer(response):
-            return UpstreamNotFound(self.name, question.operation, status=500)
+        meant = question.disguised(response)
+        if meant:
+            return meant(
+                self.name,
+                question.operation,
+                status=response.status_code,
+                said=said_in(response.content),
+            )
         return error_of_answer(self.name, question.operation, response)
 
     def _read(self, operation: str, response: httpx.Response, shape: TypeAdapter[T]) -> T:

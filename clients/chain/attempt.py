@@ -7,8 +7,8 @@ import aiohttp
 import httpx
 import structlog
 
-from clients.chain.question import Question, question_of
-from clients.failures import QuotaUsedUp, retry_after_s, said_in
+from clients.chain.question import MAYBE_DONE, Question, question_of
+from clients.failures import QuotaUsedUp, never_left, retry_after_s, said_in
 from clients.quota import Quota
 
 DEADLINE_HEADER = "x-request-deadline-ms"  # tells the service how long anybody waits for this attempt
@@ -34,6 +34,8 @@ class Attempt(httpx.AsyncBaseTransport):
         tell_s = min(left_s, question.caller.deadline.remaining_s() - self._reserve_s)
         request.headers[DEADLINE_HEADER] = str(max(0, int(tell_s * 1000)))
         question.caller.use_of(question.upstream).attempts += 1
+        maybe_done_before = request.extensions.get(MAYBE_DONE, False)
+        request.extensions[MAYBE_DONE] = True  # from here on only the service knows
         started_s = time.perf_counter()
         status: int | None = None
         said: str | None = None
@@ -43,6 +45,8 @@ class Attempt(httpx.AsyncBaseTransport):
             async with asyncio.timeout(left_s):
                 response = await self._read(request)
             status, outcome = response.status_code, "OK"
+            if 400 <= status < 500 or question.disguised(response):
+                request.extensions[MAYBE_DONE] = maybe_done_before
             if not response.is_success:
                 outcome, said = "REFUSED", said_in(response.content)
             self._quota.observe(
@@ -55,8 +59,10 @@ class Attempt(httpx.AsyncBaseTransport):
         except aiohttp.ClientError as exc:  # what is no HTTP at all stays aiohttp's own error
             outcome = "NO_ANSWER"
             raise httpx.RemoteProtocolError("no HTTP answer") from exc
-        except Exception:
+        except Exception as exc:
             outcome = "NO_ANSWER"
+            if isinstance(exc, httpx.RequestError) and never_left(exc):
+                request.extensions[MAYBE_DONE] = maybe_done_before
             raise
         finally:
             self._log(question, status, outcome, said, started_s)

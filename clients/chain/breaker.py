@@ -50,7 +50,7 @@ class _Broken:
 
 
 class Breaker(httpx.AsyncBaseTransport):
-    """Two circuits of one service: one for what may be asked again, one for what may not."""
+    """Two circuits of one service, for reads and for writes: what cannot be written may be readable."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, upstream: str, settings: BreakerSettings) -> None:
         self._inner = inner
@@ -86,7 +86,7 @@ class Breaker(httpx.AsyncBaseTransport):
         return next((state for state in (State.OPEN, State.HALF_OPEN) if state in states), State.CLOSED)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        circuit = self._reads if question_of(request).idempotent else self._writes
+        circuit = self._writes if question_of(request).writes else self._reads
         try:
             return await circuit.call_async(self._ask, request)
         except CircuitOpenError as exc:

@@ -152,7 +152,7 @@ def _repeated(
 def _key(question: Question, request: httpx.Request) -> str | None:
     """Names the viewer and the question; None for what is nobody's or may not be repeated."""
     viewer = question.caller.viewer
-    if viewer is None or question.freshness is None or not question.idempotent:
+    if viewer is None or question.freshness is None or question.writes:
         return None
     asked = hashlib.sha256(b"\0".join((request.method.encode(), request.url.raw_path, request.content)))
     who = f"{viewer.user_id}:{viewer.stripe_user_id}"

@@ -1,15 +1,27 @@
 """What one upstream call is about, as the links of the chain need to know it."""
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
 
 from clients.caller import Caller
-from clients.failures import said_in
+from clients.errors import UpstreamRejected
+from clients.failures import text_in
 from clients.freshness import Freshness
 
 VALUE = "value"  # the response extension that holds what a good answer says
+MAYBE_DONE = "maybe_done"  # the request extension that is there once the work may have been done
+
+
+@dataclass(frozen=True, slots=True)
+class Disguise:
+    """An answer that a service gives under a status that lies, known by its text."""
+
+    status: int
+    text: str  # a pattern of the whole text: another text stays the failure that the status says
+    means: type[UpstreamRejected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +33,25 @@ class Question:
     caller: Caller
     idempotent: bool  # may be asked again without doing anything twice
     freshness: Freshness | None  # None: the answer is never repeated
-    absent_texts: Collection[str]  # by which this service says "none" with a 500
+    writes: bool  # changes something there
+    outdates: Sequence[str]  # the reads of this service whose answers it changes
+    disguises: Sequence[Disguise]  # by which this service says something else than its status
     limit_s: float  # the service's own: longest wait for the whole call, attempts and pauses included
     limit_ends_at_s: float  # the same on the monotonic clock
     read: Callable[[httpx.Response], object]  # a good answer's value; raises ContractBroken
 
     def is_answer(self, response: httpx.Response) -> bool:
         """Whether a response that was read says something, rather than that the service is broken."""
-        if response.status_code < 500:
-            return True
-        return response.status_code == 500 and said_in(response.content) in self.absent_texts
+        return response.status_code < 500 or self.disguised(response) is not None
+
+    def disguised(self, response: httpx.Response) -> type[UpstreamRejected] | None:
+        """What a response really says where its status lies; None where it does not."""
+        for disguise in self.disguises:
+            if response.status_code == disguise.status and re.fullmatch(
+                disguise.text, text_in(response.content) or "", re.DOTALL
+            ):
+                return disguise.means
+        return None
 
 
 def question_of(request: httpx.Request) -> Question:

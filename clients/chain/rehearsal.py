@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from clients.chain.question import VALUE, question_of
+from clients.chain.question import MAYBE_DONE, VALUE, question_of
 
 _WORD = re.compile(r"(down|error|garbage|hang|rate-limited)|slow:([0-9]{1,5})", re.ASCII)
 WORDS = "down, slow:<ms>, error, garbage, hang and rate-limited"
@@ -67,10 +67,12 @@ class Rehearsal(httpx.AsyncBaseTransport):
         left_s = question.limit_ends_at_s - time.monotonic()
         if fault.kind == "down":
             raise httpx.ConnectError("rehearsed", request=request)
+        request.extensions[MAYBE_DONE] = fault.kind != "rate-limited"  # as it would be if it were true
         if fault.kind == "hang" or fault.delay_ms / 1000 >= left_s:
             await asyncio.sleep(left_s)
             raise httpx.ReadTimeout("rehearsed", request=request)
         if fault.kind == "slow":
+            request.extensions[MAYBE_DONE] = False  # it has not left yet
             await asyncio.sleep(fault.delay_ms / 1000)
             return await self._inner.handle_async_request(request)
         response = _response(fault, request)

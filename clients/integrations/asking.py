@@ -1,6 +1,6 @@
 """How the integrations service is asked, whatever the noun."""
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -15,6 +15,12 @@ class Data(Record, Generic[T]):
     """The envelope of its answers."""
 
     data: T
+
+
+class Done(Record):
+    """What it says where there is nothing to show."""
+
+    success: Literal[True]
 
 
 class Asking:

@@ -1,11 +1,16 @@
 """Syncs: one fetch of the viewer's data each, and the search for findings that follows it."""
 
+from typing import Literal
+
 from pydantic import AliasChoices, Field, TypeAdapter
 
+from clients.chain.question import Disguise
 from clients.errors import UpstreamNotFound
-from clients.integrations.asking import Asking, Data
+from clients.integrations.asking import Asking, Data, Done
 from clients.records import Int32, Record, UtcTime, Word
 from clients.transport import Answer, Page, path_id
+
+SyncType = Literal["inventory", "financial", "product"]
 
 
 class SyncRecord(Record):
@@ -22,6 +27,15 @@ class SyncRecord(Record):
     detection_status: Word = Field(validation_alias="detectionPipelineStatus")
 
 
+class StartedSyncRecord(Record):
+    """A sync just started. Its estimate is a constant there and is not read."""
+
+    sync_id: str = Field(validation_alias="syncId")
+    detection_enabled: bool = Field(validation_alias="detectionPipelineEnabled")
+
+
+STARTED = TypeAdapter(Data[StartedSyncRecord])
+CANCELLED = TypeAdapter(Done)
 SYNCS = TypeAdapter(Data[list[SyncRecord]])
 SYNC = TypeAdapter(Data[SyncRecord])
 
@@ -52,8 +66,53 @@ class Syncs(Asking):
                 "GET",
                 f"/api/v1/integrations/sync/status/{path_id(sync_id)}",
                 SYNC,
-                absent_texts=("Sync not found",),
+                disguises=(Disguise(500, "Sync not found", UpstreamNotFound),),
             )
         except UpstreamNotFound:
             return None
         return Answer(answer.value.data, answer.as_of)
+
+    async def start_sync(
+        self, sync_type: SyncType, *, enable_detection: bool = True
+    ) -> Answer[StartedSyncRecord]:
+        """Fetch the viewer's data anew; each call is a new run.
+
+        Args:
+            enable_detection: whether what was fetched is then searched for findings.
+
+        Raises:
+            UpstreamError: where `maybe_done`, the newest of `syncs_page` tells. Without its Redis the service
+                hangs, whatever it is given of time.
+
+        Source: `POST /api/v1/integrations/sync/start`, startSync, integrations.openapi.yaml.
+        """
+        answer = await self._upstream.call(
+            self._caller,
+            "startSync",
+            "POST",
+            "/api/v1/integrations/sync/start",
+            STARTED,
+            body={"syncType": sync_type, "enableDetection": enable_detection},
+        )
+        return Answer(answer.value.data, answer.as_of)
+
+    async def cancel_sync(self, sync_id: str) -> None:
+        """Stop a running sync.
+
+        It claims success for what is unknown, ended or another seller's, so whoever calls this has read the
+        sync first, and reads it again to see what it became.
+
+        Raises:
+            UpstreamFailed: as published always for a sync that really runs: its database refuses the word.
+                `maybe_done` is True, for the text is that of any failure; `sync` settles it.
+
+        Source: `DELETE /api/enhanced-sync/cancel/{syncId}`, cancelSync, integrations.openapi.yaml.
+        """
+        await self._upstream.call(
+            self._caller,
+            "cancelSync",
+            "DELETE",
+            f"/api/enhanced-sync/cancel/{path_id(sync_id)}",
+            CANCELLED,
+            idempotent=True,
+        )
