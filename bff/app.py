@@ -35,6 +35,7 @@ from clients.transport import UpstreamSettings, network
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, Forbidden, RequestError
 from resolvers.loaders.operation import Loaders
+from resolvers.workshop import Workshop
 
 BUDGET_HEADER = "x-request-budget"
 UPSTREAMS_HEADER = "x-upstreams"
@@ -69,6 +70,7 @@ def create_app(
     )
     metrics = Metrics(directory)
     schema = build_schema()
+    workshop = Workshop()
 
     def context_for(connection: HTTPConnection, viewer: Viewer) -> Context:
         caller = Caller(
@@ -82,6 +84,7 @@ def create_app(
             loaders=Loaders(viewer, directory.clients_for(caller), store),
             health=monitor,
             directory=directory,
+            workshop=workshop,
             on_operation=metrics.operation_ended,
             support_code=connection.state.support_code,
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
@@ -109,6 +112,7 @@ def create_app(
                 closing.push_async_callback(shelf.close)
                 closing.push_async_callback(directory.aclose)
                 closing.push_async_callback(bus.close)
+                closing.push_async_callback(workshop.close)  # first: its work needs all of the above
                 with contextlib.suppress(asyncio.CancelledError):
                     await probing
 

@@ -19,12 +19,19 @@ STRIPE_USER_ID_MAX = 2**31 - 1
 
 SCOPES = (
     "claims:read",
+    "claims:submit",
+    "claims:write",
     "detections:read",
+    "detections:run",
+    "documents:generate",
     "documents:read",
     "evidence:check",
     "faults:rehearse",
     "integrations:read",
+    "integrations:write",
+    "payments:charge",
     "payments:read",
+    "payments:write",
 )
 
 _DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)

@@ -23,6 +23,12 @@ from resolvers.detections import DetectionQueries
 from resolvers.documents import DocumentQueries
 from resolvers.errors import BadUserInput
 from resolvers.integrations import IntegrationQueries
+from resolvers.mutations.claims import ClaimMutations
+from resolvers.mutations.documents import DocumentMutations
+from resolvers.mutations.integrations import IntegrationMutations
+from resolvers.mutations.payments import PaymentMutations
+from resolvers.mutations.syncs import SyncMutations
+from resolvers.mutations.user_errors import USER_ERROR_TYPES
 from resolvers.node import NODE_TYPES, NodeQueries
 from resolvers.payments import PaymentQueries
 from resolvers.scalars import SCALARS
@@ -49,6 +55,11 @@ class Query(
     ServiceHealthQueries,
 ):
     """Every query field of every noun, in this order."""
+
+
+@strawberry.type(description="Changing.")
+class Mutation(ClaimMutations, SyncMutations, DocumentMutations, PaymentMutations, IntegrationMutations):
+    """Every mutation of every noun, in this order."""
 
 
 # The request holds no operation that could be run; the endpoint refuses it.
@@ -133,7 +144,8 @@ def build_schema() -> Schema:
     """The executable schema, one per process; `schema.graphql` is printed from it."""
     return Schema(
         query=Query,
-        types=list(NODE_TYPES.values()),
+        mutation=Mutation,
+        types=[*NODE_TYPES.values(), *USER_ERROR_TYPES],
         config=StrawberryConfig(scalar_map=SCALARS),
         federation_version="2.9",
         extensions=[

@@ -12,6 +12,7 @@ from clients.directory import Directory
 from clients.errors import UpstreamRateLimited
 from clients.health import HealthMonitor
 from resolvers.errors import Forbidden
+from resolvers.workshop import Workshop
 
 if TYPE_CHECKING:
     from resolvers.loaders.operation import Loaders
@@ -31,6 +32,7 @@ class Context(BaseContext):
     health: HealthMonitor
     directory: Directory
     on_operation: OnOperation
+    workshop: Workshop
     support_code: str  # names this operation in errors and in the log
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
 

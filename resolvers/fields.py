@@ -55,7 +55,7 @@ def asks(
                 info.context.spare([asked.service for asked in calls])
             return await resolve(self, info, **arguments)
 
-        return _field(resolver, calls, description)
+        return field_asking(resolver, calls, description)
 
     return field_of
 
@@ -102,12 +102,13 @@ def loads(
         # Strawberry reads the arguments from the signature: `found` is not one of them, `info` is asked for.
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
         resolver.__signature__ = inspect.signature(finish).replace(parameters=[parent, info, *given])  # type: ignore[attr-defined]
-        return _field(resolver, calls, description)
+        return field_asking(resolver, calls, description)
 
     return field_of
 
 
-def _field(resolver: Callable[..., Any], calls: tuple[Calls, ...], description: str) -> Any:
+def field_asking(resolver: Callable[..., Any], calls: tuple[Calls, ...], description: str) -> Any:
+    """A field that says in the schema and in its metadata whom its resolver asks."""
     services = dict.fromkeys(asked.service for asked in calls)  # each once, in the order given
     return strawberry.field(
         resolver=resolver,

@@ -13,6 +13,7 @@ import strawberry
 import structlog
 
 from clients.integrations.connections import IntegrationRecord
+from clients.transport import Page
 from resolvers.context import Info
 from resolvers.costs import INTEGRATIONS, once
 from resolvers.fields import asks
@@ -79,9 +80,8 @@ class Integration(Node):
         )
 
     @classmethod
-    async def all_of_viewer(cls, info: Info) -> list[Integration]:
+    def all_of_page(cls, page: Page[IntegrationRecord]) -> list[Integration]:
         """Every provider, in the order of the enum; those never connected have no row upstream."""
-        page = await info.context.loaders.integrations()
         # Latest change first upstream; the latest row of a provider is its state.
         rows = {row.provider: row for row in reversed(page.rows)}
         for provider in rows.keys() - PROVIDER_OF_WORD.keys():
@@ -98,7 +98,8 @@ class Integration(Node):
         if key not in PROVIDER_OF_WORD:
             return None
         wanted = global_id("Integration", key)
-        return next(found for found in await cls.all_of_viewer(info) if found.id == wanted)
+        found = cls.all_of_page(await info.context.loaders.integrations())
+        return next(each for each in found if each.id == wanted)
 
     @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID) -> Integration | None:
@@ -114,4 +115,4 @@ class IntegrationQueries:
         description=("Every system that can be connected, connected or not, always in the same order."),
     )
     async def integrations(self, info: Info) -> list[Integration] | None:
-        return await Integration.all_of_viewer(info)
+        return Integration.all_of_page(await info.context.loaders.integrations())

@@ -1,12 +1,16 @@
-"""How values without fields of their own travel: times and decimals, exact and as text."""
+"""How values without fields of their own travel: times, decimals and ids, exact and as text."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from uuid import UUID
 
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
 from resolvers.errors import BadUserInput
+
+_UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 def _time_text(time: datetime) -> str:
@@ -33,6 +37,12 @@ def _decimal(text: object) -> Decimal:
     return value
 
 
+def _uuid(text: object) -> UUID:
+    if not isinstance(text, str) or not _UUID_TEXT.fullmatch(text):
+        raise BadUserInput("A UUID is text such as `7f3c0a52-9f0e-4a53-8f6f-0d6b2a1c9e55`.")
+    return UUID(text)
+
+
 def _decimal_text(value: Decimal) -> str:
     return format(value, "f")
 
@@ -53,5 +63,12 @@ SCALARS: dict[object, ScalarDefinition] = {
         ),
         serialize=_decimal_text,
         parse_value=_decimal,
+    ),
+    UUID: strawberry.scalar(
+        name="UUID",
+        description="A UUID as text (`7f3c0a52-9f0e-4a53-8f6f-0d6b2a1c9e55`), made by the client.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
+        serialize=str,
+        parse_value=_uuid,
     ),
 }

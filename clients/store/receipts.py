@@ -151,6 +151,19 @@ class Receipts:
 
         return await self._database.write(dropped)
 
+    async def outcomes(self, viewer_id: str, mutation: str) -> set[bytes]:
+        """What a viewer's finished mutations of one kind came to, of the last 24 hours.
+
+        Raises:
+            StoreUnavailable: the database did not answer within a second.
+        """
+        query = select(receipts.c.outcome).where(
+            receipts.c.viewer_id == viewer_id,
+            receipts.c.mutation == mutation,
+            receipts.c.state == "finished",
+        )
+        return {row.outcome for row in await self._database.read(query)}
+
     async def _changed(self, receipt: Receipt, values: dict[str, object]) -> bool:
         async def changed(connection: AsyncConnection) -> bool:
             statement = update(receipts).where(_held_by(receipt)).values(values)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from aiodataloader import DataLoader
 
@@ -42,6 +42,10 @@ class ClaimLoaders:
         self.viewer = viewer
         self.clients = clients
         self.store = store
+
+    def anew(self, clients: Clients | None = None) -> Self:
+        """Loaders that remember nothing: what these have read is older than a write."""
+        return type(self)(self.viewer, clients or self.clients, self.store)
 
     @cached_property
     def claim_by_id(self) -> DataLoader[str, MaybeClaim]:

@@ -1,0 +1,1 @@
+"""What changes something: one file per noun, as on the reading side, and what all of them are made of."""

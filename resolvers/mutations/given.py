@@ -1,0 +1,64 @@
+"""What mutations are given: inputs that several of them share, and how their values are checked.
+
+A service answers 500 where a value does not fit its column, so columns are known here and nothing that
+cannot be stored is sent.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import strawberry
+
+from resolvers.money import USD
+from resolvers.mutations.user_errors import invalid
+
+
+@strawberry.input(description="An amount given by the client.")
+class MoneyInput:
+    amount: Decimal = strawberry.field(description="Amount in major units, at most two decimals, above zero.")
+    currency_code: str = strawberry.field(default=USD, description="ISO 4217 code in upper case.")
+
+
+def amount_of(
+    given: MoneyInput, path: str, *, at_most: Decimal, currencies: tuple[str, ...] = (USD,)
+) -> Decimal:
+    """The amount, with exactly two decimals; nothing is rounded.
+
+    Raises:
+        Refused: INVALID_INPUT at `path`: zero or less, more than two decimals, too much, another currency.
+    """
+    if given.currency_code not in currencies:
+        accepted = ", ".join(currencies)
+        raise invalid(f"The currency must be one of: {accepted}.", path, "currencyCode")
+    amount = given.amount
+    if not 0 < amount <= at_most:
+        raise invalid(f"The amount must be above 0 and at most {at_most}.", path, "amount")
+    if amount != amount.quantize(Decimal("0.01")):
+        raise invalid("The amount may have two decimals at most; nothing is rounded.", path, "amount")
+    return amount.quantize(Decimal("0.01"))
+
+
+def text_of(given: str, path: str, *, at_most: int) -> str:
+    """The text without blanks around it.
+
+    Raises:
+        Refused: INVALID_INPUT at `path`: empty, too long, or with a NUL, on which databases break.
+    """
+    text = given.strip()
+    if not 1 <= len(text) <= at_most:
+        raise invalid(f"This must have 1 to {at_most} characters.", path)
+    if "\0" in text:
+        raise invalid("This holds a NUL character; leave it out.", path)
+    return text
+
+
+def number_of(given: float, path: str, *, at_least: float, at_most: float) -> float:
+    """The number as it is.
+
+    Raises:
+        Refused: INVALID_INPUT at `path`: out of bounds.
+    """
+    if not at_least <= given <= at_most:
+        raise invalid(f"This must be from {at_least:g} to {at_most:g}.", path)
+    return given

@@ -1,0 +1,129 @@
+"""Connections: begun, taken back.
+
+mutation                asks, in this order
+connectIntegration      integrations reconnectIntegration (with `reconnect`); then startAmazonOAuth,
+                        connectGmail or connectStripe
+disconnectIntegration   integrations disconnectIntegration, listIntegrationStatuses
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from clients.errors import UpstreamError, UpstreamFailed
+from clients.integrations.connections import Provider
+from resolvers.costs import INTEGRATIONS
+from resolvers.costs import once as once_per_operation
+from resolvers.integrations import Integration, IntegrationProvider, IntegrationStatus
+from resolvers.mutations.user_errors import (
+    UserError,
+    UserErrorCode,
+    conflict,
+    refused_if_rejected,
+    seen_after,
+)
+from resolvers.mutations.work import Work, mutates
+
+PROVIDERS: dict[IntegrationProvider, Provider] = {
+    IntegrationProvider.AMAZON: "amazon",
+    IntegrationProvider.GMAIL: "gmail",
+    IntegrationProvider.STRIPE: "stripe",
+}
+
+
+@strawberry.input(description="Input of `connectIntegration`.")
+class ConnectIntegrationInput:
+    provider: IntegrationProvider = strawberry.field(description="The system.")
+    reconnect: bool = strawberry.field(
+        default=False, description="Whether to let the present connection lapse first."
+    )
+
+
+@strawberry.type(description="Result of `connectIntegration`.")
+class ConnectIntegrationPayload:
+    authorization_url: str | None = strawberry.field(
+        default=None,
+        description="Where to send the browser for consent; null when `userErrors` is not empty.",
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was done; empty on success."
+    )
+
+
+@strawberry.input(description="Input of `disconnectIntegration`.")
+class DisconnectIntegrationInput:
+    provider: IntegrationProvider = strawberry.field(
+        description="The system. Data already fetched from it stays."
+    )
+
+
+@strawberry.type(description="Result of `disconnectIntegration`.")
+class DisconnectIntegrationPayload:
+    integration: Integration | None = strawberry.field(
+        default=None, description="The connection as it stands now; null when `userErrors` is not empty."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was done; empty on success."
+    )
+
+
+@strawberry.type
+class IntegrationMutations:
+    @mutates(
+        ConnectIntegrationPayload,
+        once_per_operation(INTEGRATIONS, pages=2, hops=2),
+        scope="integrations:write",
+        description="Begins to connect a system, or to connect it again.",
+    )
+    async def connect_integration(
+        self,
+        work: Work,
+        input: Annotated[ConnectIntegrationInput, strawberry.argument(description="Input.")],
+    ) -> ConnectIntegrationPayload | None:
+        provider = PROVIDERS[input.provider]
+        with refused_if_rejected():
+            if input.reconnect:
+                await work.clients.integrations.reconnect(provider)
+            consent = await work.clients.integrations.connect(provider)
+        if consent.value is None:
+            raise conflict(
+                UserErrorCode.ALREADY_CONNECTED,
+                "The system is connected already. To connect it anew, set `reconnect`.",
+                "provider",
+            )
+        return ConnectIntegrationPayload(authorization_url=consent.value)
+
+    @mutates(
+        DisconnectIntegrationPayload,
+        once_per_operation(INTEGRATIONS, pages=2, expected=2, hops=2),
+        scope="integrations:write",
+        description="Disconnects a system.",
+    )
+    async def disconnect_integration(
+        self,
+        work: Work,
+        input: Annotated[DisconnectIntegrationInput, strawberry.argument(description="Input.")],
+    ) -> DisconnectIntegrationPayload | None:
+        lost: UpstreamError | None = None
+        try:
+            with refused_if_rejected():
+                await work.clients.integrations.disconnect(PROVIDERS[input.provider])
+        except UpstreamError as error:
+            if not error.maybe_done:
+                raise
+            lost = error
+        work.look_again()
+        now = next(
+            found
+            for found in Integration.all_of_page(await seen_after(work.loaders.integrations(), lost))
+            if found.provider is input.provider
+        )
+        if lost and now.status is IntegrationStatus.CONNECTED:
+            if isinstance(lost, UpstreamFailed):
+                raise conflict(
+                    UserErrorCode.REFUSED, "The owner of this data refused to disconnect.", "provider"
+                ) from lost
+            raise lost
+        return DisconnectIntegrationPayload(integration=now)

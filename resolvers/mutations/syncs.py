@@ -1,0 +1,263 @@
+"""Syncs and the searches through them: started, stopped.
+
+mutation       asks, in this order
+startSync      integrations startSync, listSyncHistory
+cancelSync     integrations listSyncHistory (whose is it, does it run?), cancelSync, getSyncStatus
+runDetection   integrations listSyncHistory (the sync), runDetection, getSyncStatus
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from strawberry import UNSET
+
+from clients.errors import UpstreamError, UpstreamFailed
+from clients.integrations.syncs import SyncRecord, SyncType
+from resolvers.costs import INTEGRATIONS
+from resolvers.costs import once as once_per_operation
+from resolvers.mutations.once import Deed, Done, Note, Sent, once
+from resolvers.mutations.owned import own_sync
+from resolvers.mutations.user_errors import (
+    UserError,
+    UserErrorCode,
+    conflict,
+    not_found,
+    refused_if_rejected,
+    seen_after,
+)
+from resolvers.mutations.work import Work, mutates
+from resolvers.syncs import SYNC_STATUS, DetectionRun, Sync, SyncStatus
+from resolvers.words import described
+
+LATEST = 20  # syncs among which a lost start is looked for
+CLOCKS_DIFFER = timedelta(seconds=10)  # at most, between the service and us
+
+
+@strawberry.enum(description="What a sync fetches.")
+class SyncKind(Enum):
+    INVENTORY = described("INVENTORY", description="Stock and shipments.")
+    FINANCIAL = described("FINANCIAL", description="Money events.")
+    PRODUCT = described("PRODUCT", description="Products.")
+
+
+SYNC_TYPES: dict[SyncKind, SyncType] = {
+    SyncKind.INVENTORY: "inventory",
+    SyncKind.FINANCIAL: "financial",
+    SyncKind.PRODUCT: "product",
+}
+
+
+@strawberry.input(description="Input of `startSync`.")
+class StartSyncInput:
+    idempotency_key: UUID = strawberry.field(
+        description="Chosen by the client. A repeated key returns the first outcome for 24 hours."
+    )
+    kind: SyncKind = strawberry.field(default=SyncKind.INVENTORY, description="What to fetch.")
+    run_detection: bool = strawberry.field(
+        default=True, description="Whether to search the data for findings as well."
+    )
+
+
+@strawberry.type(description="Result of `startSync`.")
+class StartSyncPayload:
+    sync: Sync | None = strawberry.field(
+        default=None, description="The sync; null when `userErrors` is not empty."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was done; empty on success."
+    )
+
+
+@strawberry.input(description="Input of `cancelSync`.")
+class CancelSyncInput:
+    sync_id: strawberry.ID = strawberry.field(description="The sync to stop.")
+
+
+@strawberry.type(description="Result of `cancelSync`.")
+class CancelSyncPayload:
+    sync: Sync | None = strawberry.field(
+        default=None, description="The sync as it stands now; null when `userErrors` is not empty."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was done; empty on success."
+    )
+
+
+@strawberry.input(description="Input of `runDetection`.")
+class RunDetectionInput:
+    idempotency_key: UUID = strawberry.field(
+        description=(
+            "Chosen by the client. A repeated key returns the first outcome for 24 hours; without it a "
+            "second run would hide the state of the first."
+        )
+    )
+    sync_id: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="The sync to search; the latest one when absent."
+    )
+
+
+@strawberry.type(description="Result of `runDetection`.")
+class RunDetectionPayload:
+    detection_run: DetectionRun | None = strawberry.field(
+        default=None, description="The run; null when `userErrors` is not empty."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was done; empty on success."
+    )
+
+
+@strawberry.type
+class SyncMutations:
+    @mutates(
+        RunDetectionPayload,
+        once_per_operation(INTEGRATIONS, pages=3, expected=3, hops=3),
+        scope="detections:run",
+        description="Searches the data of a sync for findings. Follow it with `detectionProgress`.",
+    )
+    async def run_detection(
+        self, work: Work, input: Annotated[RunDetectionInput, strawberry.argument(description="Input.")]
+    ) -> RunDetectionPayload | None:
+        return await once(
+            work,
+            "runDetection",
+            input.idempotency_key,
+            input,
+            Deed(
+                service=INTEGRATIONS,
+                do=partial(_search, work, input.sync_id or None),
+                settle=partial(_searched, work),
+                repeatable=False,
+                show=partial(_run_shown, work),
+            ),
+        )
+
+    @mutates(
+        StartSyncPayload,
+        once_per_operation(INTEGRATIONS, pages=2, expected=2, hops=2),
+        scope="integrations:write",
+        description="Starts a sync. Follow it with `syncProgress`.",
+    )
+    async def start_sync(
+        self, work: Work, input: Annotated[StartSyncInput, strawberry.argument(description="Input.")]
+    ) -> StartSyncPayload | None:
+        return await once(
+            work,
+            "startSync",
+            input.idempotency_key,
+            input,
+            Deed(
+                service=INTEGRATIONS,
+                do=partial(_start, work, input),
+                settle=partial(_started, work),
+                repeatable=False,
+                show=partial(_sync_shown, work),
+            ),
+        )
+
+    @mutates(
+        CancelSyncPayload,
+        once_per_operation(INTEGRATIONS, pages=4, expected=3, hops=3),
+        scope="integrations:write",
+        description="Stops a sync.",
+    )
+    async def cancel_sync(
+        self, work: Work, input: Annotated[CancelSyncInput, strawberry.argument(description="Input.")]
+    ) -> CancelSyncPayload | None:
+        sync = await own_sync(work, input.sync_id)
+        if SYNC_STATUS.value(sync.status) is not SyncStatus.RUNNING:
+            raise conflict(UserErrorCode.SYNC_NOT_RUNNING, "The sync has ended already.", "syncId")
+        lost: UpstreamError | None = None
+        try:
+            with refused_if_rejected():
+                await work.clients.integrations.cancel_sync(sync.sync_id)
+        except UpstreamError as error:
+            if not error.maybe_done:
+                raise
+            lost = error
+        work.look_again()
+        answer = await seen_after(work.loaders.sync_by_id.load(sync.sync_id), lost)
+        if answer is None:
+            raise not_found("sync", input.sync_id, "syncId")
+        now = Sync.from_record(answer.value, answer.as_of)
+        if lost and now.status is SyncStatus.RUNNING:
+            if isinstance(lost, UpstreamFailed):
+                raise conflict(
+                    UserErrorCode.REFUSED, "The owner of this data refused to stop the sync.", "syncId"
+                ) from lost
+            raise lost
+        return CancelSyncPayload(sync=now)
+
+
+async def _start(work: Work, input: StartSyncInput, note: Note) -> Done[StartSyncPayload]:
+    """Start a sync."""
+    await note()
+    with refused_if_rejected():
+        started = await work.clients.integrations.start_sync(
+            SYNC_TYPES[input.kind], enable_detection=input.run_detection
+        )
+    return Done(started.value.sync_id)
+
+
+async def _started(work: Work, sent: Sent | None) -> str | None:
+    """The id of the sync that a lost start began: the first that is no older, and no other key's."""
+    if sent is None:
+        return None
+    page = await work.clients.integrations.syncs_page(limit=LATEST)
+    others = await work.loaders.store.receipts.outcomes(work.viewer.user_id, "startSync")
+    since = sent.at - CLOCKS_DIFFER
+    begun = [
+        row.sync_id
+        for row in page.rows
+        if row.created_at and row.created_at >= since and row.sync_id.encode() not in others
+    ]
+    return begun[-1] if begun else None  # newest first: the last is the earliest
+
+
+async def _sync_shown(work: Work, sync_id: str) -> StartSyncPayload:
+    answer = await work.loaders.sync_by_id.load(sync_id)
+    return StartSyncPayload(sync=Sync.from_record(answer.value, answer.as_of) if answer else None)
+
+
+async def _search(work: Work, sync_id: strawberry.ID | None, note: Note) -> Done[RunDetectionPayload]:
+    """Have a sync searched."""
+    sync = await own_sync(work, sync_id) if sync_id else await _latest_sync(work)
+    await note(sync_id=sync.sync_id, before=sync.detection_status)
+    with refused_if_rejected():
+        await work.clients.integrations.run_detection(sync.sync_id)
+    return Done(sync.sync_id)
+
+
+async def _searched(work: Work, sent: Sent | None) -> str | None:
+    """The id of the sync, when the state of its search has changed since."""
+    if sent is None:
+        return None
+    sync_id: str = sent.facts["sync_id"]
+    answer = await work.clients.integrations.sync(sync_id)
+    if answer is None or answer.value.detection_status == sent.facts["before"]:
+        return None
+    return sync_id
+
+
+async def _run_shown(work: Work, sync_id: str) -> RunDetectionPayload:
+    answer = await work.loaders.sync_by_id.load(sync_id)
+    return RunDetectionPayload(
+        detection_run=DetectionRun.from_record(answer.value, answer.as_of) if answer else None
+    )
+
+
+async def _latest_sync(work: Work) -> SyncRecord:
+    """The viewer's latest sync.
+
+    Raises:
+        Refused: NOT_FOUND: there is none.
+    """
+    page = await work.clients.integrations.syncs_page(limit=1)
+    if not page.rows:
+        raise not_found("sync to search: start one first", "", "syncId")
+    return page.rows[0]
