@@ -40,6 +40,7 @@ from resolvers.loaders.operation import Loaders
 
 BUDGET_HEADER = "x-request-budget"
 UPSTREAMS_HEADER = "x-upstreams"
+COST_HEADER = "x-cost"
 REHEARSAL_HEADER = "x-rehearse"
 REHEARSAL_SCOPE = "faults:rehearse"
 
@@ -71,7 +72,7 @@ def create_app(
         settings.upstreams(), base, shelf=shelf, reserve_s=settings.reserve_s, on_outcome=on_outcome
     )
     metrics = Metrics(directory)
-    schema = build_schema()
+    schema = build_schema(settings.limits)
 
     def context_for(connection: HTTPConnection, viewer: Viewer) -> Context:
         caller = Caller(
@@ -86,8 +87,10 @@ def create_app(
             health=monitor,
             directory=directory,
             on_operation=metrics.operation_ended,
+            on_limit=metrics.limit_exceeded,
             support_code=connection.state.support_code,
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
+            tell_cost=COST_HEADER in connection.headers,
         )
 
     def context_of(connection: HTTPConnection) -> Context:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bff.limits import LimitSettings
 from clients.chain.breaker import BreakerSettings
 from clients.transport import UpstreamSettings
 
@@ -118,6 +119,7 @@ class Settings(BaseSettings):
         le=1,
         description="Part of that budget kept for putting the answer together, in seconds.",
     )
+    limits: LimitSettings = LimitSettings()
     sockets: SocketSettings = SocketSettings()
     drain_lead_s: float = Field(
         default=5.0,
