@@ -109,6 +109,14 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._deadline is None:
             self.waiting[self] = None
 
+    def send_400_response(self, msg: str) -> None:
+        # uvicorn would write its text into the answer of the request before, if that is under way.
+        if self._free:
+            message = "This is not a request of HTTP/1.1."
+            self._close_with(refusal("BAD_USER_INPUT", message, 400, new_support_code(), headers=CLOSE))
+        elif not self.transport.is_closing():
+            self.cycle.keep_alive = False
+
     def _should_upgrade(self) -> bool:
         return not self._too_large and super()._should_upgrade()
 

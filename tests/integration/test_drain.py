@@ -18,7 +18,10 @@ from pydantic import SecretStr, ValidationError
 from served import Served, serving
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from bff.auth import DevIssuer
 from bff.operations import stored_operations
@@ -107,6 +110,39 @@ async def test_requests_end_then_streams_then_the_rest():
         "stream.close_failed",
         "drain.ended",
     ]
+
+
+async def test_a_websocket_is_closed_after_the_last_request_with_a_word():
+    """uvicorn closes sockets first, with a code that some clients take for failure; ours go last: 1001."""
+    open_sockets: list[WebSocket] = []
+
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        open_sockets.append(socket)
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await socket.send_text(await socket.receive_text())
+
+    async def close_streams() -> None:
+        await asyncio.gather(*(socket.close(1001, "going away") for socket in open_sockets))
+
+    async with serving() as bff:
+        bff.app.add_api_websocket_route("/socket", echo)
+        bff.app.state.drain.on_drain(close_streams)
+        bff.sandbox.faults["refund-engine"] = "slow:1200"
+        async with connect(f"ws://127.0.0.1:{bff.port}/socket") as socket:
+            asking = await (await bff.connect()).send(*bff.request("RecoveryMetrics"))
+            await asyncio.sleep(0.3)
+            told_to_stop(bff)
+            await asyncio.sleep(0.4)
+            await socket.send("still there?")
+            echoed = await socket.recv()
+            answer = await asking.answer()
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+
+    assert (echoed, answer.status, "errors" in answer.body) == ("still there?", 200, False)
+    assert (socket.close_code, socket.close_reason) == (1001, "going away")
 
 
 async def test_what_never_ends_does_not_keep_the_process():

@@ -76,6 +76,24 @@ async def test_a_slow_next_head_does_not_disturb_the_answer_before_it():
         assert await piped.rest() == b""
 
 
+async def test_what_is_no_request_is_refused_and_no_answer_disturbed():
+    """Garbage is told so in our words; behind a request it must not end up inside the answer."""
+    async with serving() as bff:
+        garbage = await (await bff.connect()).send(b"\x16\x03\x01 hello\r\n\r\n")
+        refused = await garbage.answer()
+
+        bff.sandbox.faults["refund-engine"] = "slow:300"
+        head, body = bff.request("RecoveryMetrics")
+        piped = await (await bff.connect()).send(head, body)
+        await asyncio.sleep(0.05)
+        await piped.send(b"\x16\x03\x01 hello\r\n\r\n", b"again")
+        answer = await piped.answer()
+
+        assert (refused.status, refused.code) == (400, "BAD_USER_INPUT")
+        assert (answer.status, "errors" in answer.body) == (200, False)
+        assert await piped.rest() == b""
+
+
 async def test_an_idle_connection_is_kept_and_used_again():
     """What is slow between requests is a person reading."""
     async with serving(**SHORT) as bff:
