@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from bff.contracts import LARGEST
 from bff.explain import explain
-from bff.limits import MESSAGES, LimitSettings, ShapeWalk
+from bff.limits import MESSAGES, LimitSettings
 from bff.operations import stored_operations
 from bff.schema import build_schema
+from bff.shape import ShapeWalk
 
 HEADROOM = 1.4
 DEFAULT = LimitSettings()
