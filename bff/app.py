@@ -1,6 +1,6 @@
 """Puts the process together, top to bottom: the walk of a request begins here.
 
-Correlation → FastAPI → GraphQLEndpoint → context → schema → resolvers/ → clients/ → a service
+Correlation → UnderWay → BodyDeadline → FastAPI → GraphQLEndpoint → context → schema → resolvers/ → clients/
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.requests import HTTPConnection
 
 from bff.auth import Authenticator, DevIssuer, Unauthenticated
+from bff.drain import Drain, UnderWay
 from bff.errors import refusal
 from bff.graphiql import mount_graphiql
 from bff.graphql_http import GraphQLEndpoint
@@ -21,6 +22,7 @@ from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
 from bff.schema import build_schema
 from bff.settings import Settings
+from bff.sockets import BodyDeadline
 from bff.telemetry import Correlation
 from clients.bus import bus_at
 from clients.caller import Caller, Deadline, Viewer
@@ -39,6 +41,7 @@ from resolvers.workshop import Workshop
 
 BUDGET_HEADER = "x-request-budget"
 UPSTREAMS_HEADER = "x-upstreams"
+COST_HEADER = "x-cost"
 REHEARSAL_HEADER = "x-rehearse"
 REHEARSAL_SCOPE = "faults:rehearse"
 
@@ -60,6 +63,7 @@ def create_app(
     shelf, bus = shelf_at(settings.redis_url), bus_at(settings.redis_url)
     monitor = HealthMonitor(bus)
     store = Store(settings.db_url, stripe_first_id=settings.stripe_first_id)
+    drain = Drain()
 
     def on_outcome(outcome: Outcome) -> None:
         monitor.observe(outcome)
@@ -69,8 +73,8 @@ def create_app(
         settings.upstreams(), base, shelf=shelf, reserve_s=settings.reserve_s, on_outcome=on_outcome
     )
     metrics = Metrics(directory)
-    schema = build_schema()
     workshop = Workshop()
+    schema = build_schema(settings.limits)
 
     def context_for(connection: HTTPConnection, viewer: Viewer) -> Context:
         caller = Caller(
@@ -86,8 +90,10 @@ def create_app(
             directory=directory,
             workshop=workshop,
             on_operation=metrics.operation_ended,
+            on_limit=metrics.limit_exceeded,
             support_code=connection.state.support_code,
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
+            tell_cost=COST_HEADER in connection.headers,
         )
 
     def context_of(connection: HTTPConnection) -> Context:
@@ -117,13 +123,16 @@ def create_app(
                     await probing
 
     app = FastAPI(title="Opside BFF", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Correlation)
+    app.state.drain = drain
+    app.add_middleware(BodyDeadline, wait_s=settings.sockets.body_wait_s)
+    app.add_middleware(UnderWay, drain=drain)
+    app.add_middleware(Correlation)  # the last is the outermost
     app.include_router(
         GraphQLEndpoint(
             schema, "/graphql", graphql_ide=None, context_getter=context, subscription_protocols=()
         )
     )
-    app.include_router(health_routes(schema, context_of, context_for, lambda: shelf.state))
+    app.include_router(health_routes(schema, context_of, context_for, lambda: shelf.state, drain))
 
     @app.get("/metrics")
     async def counted() -> Response:

@@ -1,19 +1,18 @@
 """The command `bff`: run it in development, in production, or parts of it."""
 
 import asyncio
-import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
-import uvicorn
 from graphql import GraphQLError
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from bff import server
 from bff.app import create_dev_app, dev_token
 from bff.auth import SCOPES, DevIssuer
 from bff.contracts import priced_contracts
@@ -34,7 +33,6 @@ main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions
 stripe_ids = typer.Typer(no_args_is_help=True, help="The map of claims to stripe's integers.")
 main.add_typer(stripe_ids, name="stripe-ids")
 DEV_STRIPE_FIRST_ID = 1_000_000_000  # where those of the sandbox begin
-GRACE_S = 10  # for answers under way when the server is told to stop
 
 Claims = Annotated[int, typer.Option(min=1, max=10_000, help="Claims of the first seller.")]
 FaultWords = Annotated[
@@ -60,7 +58,7 @@ def dev(
     sandbox = _sandbox(claims, fault, files_url=f"http://127.0.0.1:{port}/sandbox/files")
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
     _say_hello(port, dev_token(settings, SELLERS[0]))
-    _run(app, "127.0.0.1", port)
+    server.run(app, settings, "127.0.0.1", port)
 
 
 @main.command()
@@ -69,7 +67,9 @@ def serve(
     port: Annotated[int, typer.Option(help="Port.")] = 8001,
 ) -> None:
     """Run the BFF in front of the six services named by the environment."""
-    _run("bff.main:app", host, port)
+    from bff.main import app, settings  # reads the environment, which only this command wants
+
+    server.run(app, settings, host, port)
 
 
 @main.command()
@@ -183,6 +183,7 @@ def dev_settings() -> Settings:
     return Settings(
         dev=True,
         rehearsals=True,
+        drain_lead_s=0,  # nobody has to notice
         jwt_secret=SecretStr(DEV_SECRET),
         db_url="sqlite+aiosqlite:///:memory:",
         stripe_first_id=DEV_STRIPE_FIRST_ID,
@@ -206,18 +207,6 @@ def _sandbox(claims: int, faults: list[str] | None, *, files_url: str | None = N
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from exc
     return made
-
-
-def _run(app: object, host: str, port: int) -> None:
-    uvicorn.run(
-        app,  # type: ignore[arg-type]  # an ASGI app or its import name
-        host=host,
-        port=port,
-        log_level=logging.WARNING,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
 
 
 def _say_hello(port: int, token: str) -> None:

@@ -107,10 +107,22 @@ def _cause(error: GraphQLError) -> Exception | None:
 
 
 def refusal(
-    code: str, message: str, status: int, support_code: str, *, headers: Mapping[str, str] | None = None
+    code: str,
+    message: str,
+    status: int,
+    support_code: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    retryable: bool = False,
+    retry_after_ms: int | None = None,
 ) -> Response:
     """The answer to a request that is refused before anything is executed: GraphQL errors, without data."""
-    extensions = {"code": code, "retryable": False, "retryAfterMs": None, "supportCode": support_code}
+    extensions = {
+        "code": code,
+        "retryable": retryable,
+        "retryAfterMs": retry_after_ms,
+        "supportCode": support_code,
+    }
     log.info("request.refused", code=code, status=status)
     return Response(
         orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),

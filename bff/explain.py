@@ -4,12 +4,14 @@ Walks the operation with its variables as the executor would: fragments, `@skip`
 each connection. Nothing is asked and nothing is executed.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -17,6 +19,7 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLObjectType,
+    GraphQLUnionType,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
@@ -29,11 +32,15 @@ from graphql import (
     validate,
 )
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
+from strawberry import Schema
 from strawberry.types.field import StrawberryField
 
-from bff.schema import Schema
+from resolvers.connections import PAGE_SIZE_MAX
 from resolvers.costs import Calls
 from resolvers.fields import CALLS
+
+Composite = GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType
+REPRESENTATIONS = "representations"  # of `_entities`: as many objects as a router names
 
 
 @dataclass
@@ -51,6 +58,7 @@ class Explanation:
 
     services: defaultdict[str, ServiceCalls] = field(default_factory=lambda: defaultdict(ServiceCalls))
     hops: int = 0  # answers that must arrive one after the other
+    objects: int = 0  # that the answer may hold in its lists
     by_hop: defaultdict[int, defaultdict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )  # hop, counted from 1 → service → calls at most
@@ -73,9 +81,29 @@ def explain(
     parsed = parse(document)
     if errors := validate(schema._schema, parsed):
         raise errors[0]
+    return priced(schema, parsed, variables, operation_name)
+
+
+def priced(
+    schema: Schema,
+    document: DocumentNode,
+    variables: Mapping[str, Any],
+    operation_name: str | None,
+    *,
+    fields_at_most: int | None = None,
+) -> Explanation:
+    """Price an operation of a valid document.
+
+    Args:
+        fields_at_most: after so many fields and spreads the walk stops; none when absent.
+
+    Raises:
+        GraphQLError: a variable is missing or wrong, or it is not clear which of several operations is meant.
+        TooManyFields: there are more.
+    """
     named = [
         node
-        for node in parsed.definitions
+        for node in document.definitions
         if isinstance(node, OperationDefinitionNode)
         and (operation_name is None or (node.name and node.name.value == operation_name))
     ]
@@ -86,21 +114,30 @@ def explain(
     if isinstance(values, list):
         raise values[0]
     fragments = {
-        node.name.value: node for node in parsed.definitions if isinstance(node, FragmentDefinitionNode)
+        node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
     }
-    walk = _Walk(schema, fragments, values)
+    walk = _Walk(schema, fragments, values, fields_at_most)
     root = schema._schema.get_root_type(operation.operation)
     assert root is not None, "the document is valid"
     walk.selections(root, [operation.selection_set], parents=1, page=1, hop=0)
     return walk.found
 
 
+class TooManyFields(Exception):
+    """The operation has more fields, all fragments spread, than are worth pricing."""
+
+
 class _Walk:
     """One pass over an operation."""
 
     def __init__(
-        self, schema: Schema, fragments: Mapping[str, FragmentDefinitionNode], variables: Any
+        self,
+        schema: Schema,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        variables: Any,
+        fields_at_most: int | None,
     ) -> None:
+        self._fields_left = math.inf if fields_at_most is None else fields_at_most
         self._schema = schema
         self._fragments = fragments
         self._variables = variables
@@ -109,7 +146,7 @@ class _Walk:
 
     def selections(
         self,
-        parent: GraphQLObjectType | GraphQLInterfaceType,
+        parent: Composite,
         sets: Iterable[SelectionSetNode],
         *,
         parents: int,
@@ -117,8 +154,8 @@ class _Walk:
         hop: int,
     ) -> None:
         """Price the fields of `parents` objects; `page` is what a list of this connection may hold."""
-        merged: dict[tuple[str, str], list[tuple[GraphQLObjectType | GraphQLInterfaceType, FieldNode]]] = {}
-        for node_type, node in self._fields(parent, sets):
+        merged: dict[tuple[str, str], list[tuple[Composite, FieldNode]]] = {}
+        for node_type, node in self._fields(parent, sets, set()):
             key = node.alias.value if node.alias else node.name.value
             merged.setdefault((node_type.name, key), []).append((node_type, node))
         for occurrences in merged.values():
@@ -127,14 +164,14 @@ class _Walk:
 
     def _field(
         self,
-        parent: GraphQLObjectType | GraphQLInterfaceType,
+        parent: Composite,
         node: FieldNode,
         sets: list[SelectionSetNode | None],
         parents: int,
         page: int,
         hop: int,
     ) -> None:
-        definition = parent.fields.get(node.name.value)
+        definition = None if isinstance(parent, GraphQLUnionType) else parent.fields.get(node.name.value)
         if definition is None:  # __typename and introspection ask nobody
             return
         asked = _calls(self._schema, parent.name, node.name.value)
@@ -142,11 +179,17 @@ class _Walk:
             self._count(calls, parents, hop)
         below = [selected for selected in sets if selected]
         named = get_named_type(definition.type)
-        if not below or not isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
+        if not below or not isinstance(named, Composite):
             return
         arguments = get_argument_values(definition, node, self._variables)
-        size = arguments.get("first", page) if "first" in definition.args else page
+        size = page
+        if "first" in definition.args:  # out of bounds, the field is refused by its own resolver
+            size = min(max(arguments.get("first", page), 0), PAGE_SIZE_MAX)
+        if REPRESENTATIONS in definition.args:
+            page = len(arguments[REPRESENTATIONS])
         is_list = isinstance(get_nullable_type(definition.type), GraphQLList)
+        if is_list:
+            self.found.objects += parents * page
         self.selections(
             named,
             below,
@@ -156,32 +199,37 @@ class _Walk:
         )
 
     def _fields(
-        self, parent: GraphQLObjectType | GraphQLInterfaceType, sets: Iterable[SelectionSetNode]
-    ) -> Iterable[tuple[GraphQLObjectType | GraphQLInterfaceType, FieldNode]]:
+        self, parent: Composite, sets: Iterable[SelectionSetNode], spread: set[str]
+    ) -> Iterable[tuple[Composite, FieldNode]]:
+        """The fields of one level; a fragment counts once in it, as in the executor."""
         for selections in sets:
             for node in selections.selections:
+                self._fields_left -= 1
+                if self._fields_left < 0:
+                    raise TooManyFields
                 if not self._included(node):
                     continue
                 if isinstance(node, FieldNode):
                     yield parent, node
                 elif isinstance(node, FragmentSpreadNode):
-                    fragment = self._fragments[node.name.value]
-                    yield from self._fields(
-                        self._type(fragment.type_condition.name.value), [fragment.selection_set]
-                    )
+                    if node.name.value not in spread:
+                        spread.add(node.name.value)
+                        fragment = self._fragments[node.name.value]
+                        narrowed = self._type(fragment.type_condition.name.value)
+                        yield from self._fields(narrowed, [fragment.selection_set], spread)
                 elif isinstance(node, InlineFragmentNode):
                     condition = node.type_condition
                     narrowed = self._type(condition.name.value) if condition else parent
-                    yield from self._fields(narrowed, [node.selection_set])
+                    yield from self._fields(narrowed, [node.selection_set], spread)
 
     def _included(self, node: Any) -> bool:
         skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
         include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
         return not (skip and skip["if"]) and (include is None or include["if"])
 
-    def _type(self, name: str) -> GraphQLObjectType | GraphQLInterfaceType:
+    def _type(self, name: str) -> Composite:
         found = self._schema._schema.type_map[name]
-        assert isinstance(found, GraphQLObjectType | GraphQLInterfaceType), "the document is valid"
+        assert isinstance(found, Composite), "the document is valid"
         return found
 
     def _count(self, calls: Calls, parents: int, hop: int) -> None:

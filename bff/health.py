@@ -2,7 +2,7 @@
 
 route                               answers
 /livez                              200 while the process can answer at all
-/readyz                             200 once it has started; never depends on a service
+/readyz                             200 once it has started, 503 once told to stop; never depends on a service
 /health                             200 always, the state is in the body; needs no token
 /api/services/status                every service; with the caller's token
 /api/services/{service}/health      one service; with the caller's token
@@ -16,6 +16,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.requests import HTTPConnection
 
+from bff.drain import Drain
 from bff.operations import stored_operations
 from bff.schema import Schema
 from clients.caller import Viewer
@@ -37,6 +38,7 @@ def health_routes(
     context_of: Callable[[HTTPConnection], Context],
     context_for: Callable[[HTTPConnection, Viewer], Context],
     shelf_state: Callable[[], str],
+    drain: Drain,
 ) -> APIRouter:
     """The routes of the table above.
 
@@ -44,6 +46,7 @@ def health_routes(
         context_of: the context of the caller whom a request's token names.
         context_for: the context of a viewer, whoever sent the request.
         shelf_state: whether what replicas share is there: own, shared or lost.
+        drain: whether the process is leaving.
     """
     router = APIRouter()
 
@@ -64,10 +67,12 @@ def health_routes(
         return {"status": "alive"}
 
     @router.get("/readyz")
-    async def readyz() -> dict[str, str]:
+    async def readyz() -> Response:
+        if drain.draining:
+            return _json({"status": "draining"}, 503)
         # The server accepts no request before the start is over, so whoever reads this is served; without
         # what replicas share it is served as well, only with more calls.
-        return {"status": "ready", "shelf": shelf_state()}
+        return _json({"status": "ready", "shelf": shelf_state()}, 200)
 
     @router.get("/health")
     async def health(request: Request) -> Response:

@@ -46,6 +46,10 @@ class Metrics:
             "bff.operation.degraded",
             description="Operations that got an old answer of a service (STALE), or lack one (MISSING).",
         )
+        self._limited = meter.create_counter(
+            "bff.operation.limited",
+            description="Operations that exceed a limit: refused for it, or only measured.",
+        )
         meter.create_observable_gauge(
             "bff.circuit.state", [self._circuits], description="0 closed, 1 half open, 2 open."
         )
@@ -67,6 +71,10 @@ class Metrics:
                 self._degraded.add(1, {"operation": name, "service": service, "state": use.state.value})
             if contract is not None and use.calls > contract.get(service, 0):
                 self._contract_exceeded.add(1, {"operation": name, "service": service})
+
+    def limit_exceeded(self, limit: str, refused: bool) -> None:
+        """Count one operation that exceeds a limit."""
+        self._limited.add(1, {"limit": limit, "outcome": "refused" if refused else "measured"})
 
     def call_ended(self, outcome: Outcome) -> None:
         """Count one question that was asked for a viewer, however often it was tried."""

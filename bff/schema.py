@@ -16,6 +16,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 
 from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
+from bff.limits import LimitSettings, OperationLimits
 from resolvers.claims.queries import ClaimQueries
 from resolvers.context import Context, Info
 from resolvers.dashboard import DashboardQueries
@@ -139,9 +140,13 @@ def _entity(info: Info, representation: object) -> Any:
     return entity.resolve_reference(info, entity_id)  # type: ignore[union-attr]
 
 
+def build_schema(limits: LimitSettings | None = None) -> Schema:
+    """The executable schema, one per process and limits; `schema.graphql` is printed from it."""
+    return _built(limits or LimitSettings())
+
+
 @functools.cache
-def build_schema() -> Schema:
-    """The executable schema, one per process; `schema.graphql` is printed from it."""
+def _built(limits: LimitSettings) -> Schema:
     return Schema(
         query=Query,
         mutation=Mutation,
@@ -150,6 +155,7 @@ def build_schema() -> Schema:
         federation_version="2.9",
         extensions=[
             OperationEnd,
+            lambda: OperationLimits(limits),
             lambda: ParserCache(maxsize=DOCUMENTS_CACHED),
             lambda: ValidationCache(maxsize=DOCUMENTS_CACHED),
         ],

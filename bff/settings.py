@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bff.limits import LimitSettings
 from clients.chain.breaker import BreakerSettings
 from clients.transport import UpstreamSettings
 
@@ -29,6 +30,33 @@ class ServiceSettings(BaseModel):
     connections: int = Field(default=100, ge=1, le=1000, description="Open connections at most.")
     in_flight: int = Field(default=25, ge=1, le=1000, description="Requests under way at most.")
     breaker: BreakerSettings = BreakerSettings()
+
+
+class SocketSettings(BaseModel):
+    """What a connection may take; see `bff/sockets.py`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    head_wait_s: float = Field(
+        default=10.0, gt=0, le=120, description="For the head of a request, in seconds."
+    )
+    head_bytes: int = Field(
+        default=32_768, ge=4096, le=1_048_576, description="Of the head at most, in bytes."
+    )
+    head_lines: int = Field(default=64, ge=16, le=1000, description="Header lines at most.")
+    body_wait_s: float = Field(default=10.0, gt=0, le=120, description="For the whole body, in seconds.")
+    keep_alive_s: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="How long an idle connection is kept, in seconds; the proxy in front keeps it shorter.",
+    )
+    connections: int = Field(default=2000, ge=8, le=100_000, description="Open connections at most.")
+    forwarded_allow_ips: str | None = Field(
+        default=None,
+        description="Addresses and networks of proxies, with commas between, whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed; nobody's when absent.",
+    )
 
 
 class Settings(BaseSettings):
@@ -99,6 +127,17 @@ class Settings(BaseSettings):
         le=1,
         description="Part of that budget kept for putting the answer together, in seconds.",
     )
+    limits: LimitSettings = LimitSettings()
+    sockets: SocketSettings = SocketSettings()
+    drain_lead_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=120,
+        description="How long `/readyz` says that we are leaving while all is served still, in seconds.",
+    )
+    grace_s: float = Field(
+        default=20.0, gt=2, le=600, description="For requests under way to end after that, in seconds."
+    )
     rehearsals: bool = Field(
         default=False,
         description="Whether `X-Rehearse` shows outages to whoever has the scope; never in production.",
@@ -120,6 +159,16 @@ class Settings(BaseSettings):
     def _budget_leaves_time_to_ask(self) -> "Settings":
         if self.operation_budget_s <= self.reserve_s:
             raise ValueError("BFF_OPERATION_BUDGET_S must be longer than BFF_RESERVE_S")
+        return self
+
+    @model_validator(mode="after")
+    def _grace_is_enough(self) -> "Settings":
+        longest_s = self.sockets.body_wait_s + self.operation_budget_s
+        if self.grace_s <= longest_s:
+            raise ValueError(
+                f"BFF_GRACE_S must be longer than {longest_s:g} s: a request may take "
+                "BFF_SOCKETS__BODY_WAIT_S to arrive and BFF_OPERATION_BUDGET_S to be answered"
+            )
         return self
 
     def upstreams(self) -> dict[str, UpstreamSettings]:

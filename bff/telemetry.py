@@ -76,11 +76,16 @@ def _plain_traceback(out: TextIO, exc_info: Any) -> None:
     out.write(_SECRET_TEXTS.sub(STRUCK_OUT, text.getvalue()))
 
 
+def new_support_code() -> str:
+    """A short name for one request, for a person to read out."""
+    return f"OP-{secrets.token_hex(4).upper()}"
+
+
 class Correlation:
     """ASGI middleware: each request has a correlation id and a support code, in all of its log events.
 
     The id is the caller's `X-Request-Id` when it is a plain word, else our own; it is told to the caller and
-    to every service asked. The support code is short, for a person to read out.
+    to every service asked.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -92,7 +97,7 @@ class Correlation:
             return
         told = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         correlation_id = told if _REQUEST_ID.fullmatch(told) else uuid.uuid4().hex
-        support_code = f"OP-{secrets.token_hex(4).upper()}"
+        support_code = new_support_code()
         scope.setdefault("state", {})["support_code"] = support_code
 
         async def send_with_id(message: Message) -> None:

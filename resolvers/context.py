@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Told how each operation went: its name, seconds, what it asked of each service, number of errors.
 OnOperation = Callable[[str | None, float, Mapping[str, ServiceUse], int], None]
+# Told that an operation exceeds a limit: its name, and whether the operation is refused for it.
+OnLimit = Callable[[str, bool], None]
 
 
 @dataclass
@@ -33,8 +35,10 @@ class Context(BaseContext):
     directory: Directory
     on_operation: OnOperation
     workshop: Workshop
+    on_limit: OnLimit
     support_code: str  # names this operation in errors and in the log
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
+    tell_cost: bool = False  # whether the client asked for `extensions.cost`
 
     def __post_init__(self) -> None:
         super().__init__()

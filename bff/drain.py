@@ -1,0 +1,99 @@
+"""How the process leaves without losing an answer.
+
+told to stop   /readyz answers 503, so that load balancers send nobody any more; all else is served as before,
+               and each answer closes its connection, so that the next request goes elsewhere
+after the lead no connection is accepted; requests under way are finished
+then           streams are closed: `on_drain`
+then           everything else is
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STREAMS = re.compile(r"text/event-stream|multipart/mixed")
+
+log = structlog.get_logger()
+
+
+class Drain:
+    """Whether the process is leaving, and what it still has to do before."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing: list[Callable[[], Awaitable[None]]] = []
+
+    @property
+    def draining(self) -> bool:
+        return self.begun.is_set()
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have no answer yet; one that is answered by a stream has its answer."""
+        return self._under_way
+
+    def on_drain(self, close_streams: Callable[[], Awaitable[None]]) -> None:
+        """Have something called when no request is under way any more: what closes streams, with a word."""
+        self._closing.append(close_streams)
+
+    async def requests_ended(self) -> None:
+        """Wait until no request is under way."""
+        await self._idle.wait()
+
+    async def close_streams(self) -> None:
+        """Call all who asked for it with `on_drain`; one that fails does not keep the others."""
+        outcomes = await asyncio.gather(*(close() for close in self._closing), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                log.error("stream.close_failed", exc_info=outcome)
+
+    def request_came(self) -> None:
+        self._under_way += 1
+        self._idle.clear()
+
+    def request_ended(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._idle.set()
+
+
+class UnderWay:
+    """ASGI middleware: counts requests that are under way; sends clients elsewhere once we are leaving."""
+
+    def __init__(self, app: ASGIApp, *, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        counted = True
+        self._drain.request_came()
+
+        def ended() -> None:
+            nonlocal counted
+            if counted:
+                counted = False
+                self._drain.request_ended()
+
+        async def send_watching(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if STREAMS.match(headers.get("content-type", "")):
+                    ended()
+                elif self._drain.draining:
+                    headers["connection"] = "close"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_watching)
+        finally:
+            ended()

@@ -1,0 +1,111 @@
+"""uvicorn as we run it: within the limits of `sockets.py`, and leaving as `drain.py` says."""
+
+import asyncio
+import logging
+import math
+import os
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from bff.drain import Drain
+from bff.settings import Settings
+from bff.sockets import bounded
+
+WS_MESSAGE_BYTES = 1_000_000  # uvicorn allows 16 MB; an operation and its variables are a few KB
+WS_PING_S = 20.0  # below what proxies let a silent connection live
+STREAMS_S = 2.0  # of the grace, for closing streams; a WebSocket's client has to answer the close
+CLOSING_S = 5.0  # for the store, the shelf and the services' connections, when all requests have ended
+
+log = structlog.get_logger()
+
+
+def run(app: FastAPI, settings: Settings, host: str, port: int) -> None:
+    """Serve until the process is told to stop; returns when everything is closed.
+
+    Raises:
+        SystemExit: the start failed.
+    """
+    server = Server(config_of(app, settings, host, port), app.state.drain, settings)
+    server.run()
+    if not server.started:
+        raise SystemExit(STARTUP_FAILURE)
+
+
+def config_of(app: FastAPI, settings: Settings, host: str, port: int, **more: Any) -> uvicorn.Config:
+    """What uvicorn is told."""
+    sockets = settings.sockets
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=bounded(sockets),
+        timeout_keep_alive=sockets.keep_alive_s,
+        ws_max_size=WS_MESSAGE_BYTES,
+        ws_ping_interval=WS_PING_S,
+        ws_ping_timeout=WS_PING_S,
+        proxy_headers=sockets.forwarded_allow_ips is not None,
+        forwarded_allow_ips=sockets.forwarded_allow_ips or "",
+        server_header=False,
+        access_log=False,
+        log_level=logging.WARNING,
+        **more,
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which on the first SIGTERM or SIGINT drains, and on the second is gone."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, settings: Settings) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._lead_s = settings.drain_lead_s
+        self._grace_s = settings.grace_s
+        self._drained_since_s: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn would raise the signal again in the end, and the process would seem to have been killed.
+        if self.should_exit:
+            os._exit(128 + sig)  # the shells' word for it; the first process of a container has no other way
+        self._drain.begun.set()
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; whether it is time to accept no more."""
+        if not await super().on_tick(counter):
+            return False
+        now_s = asyncio.get_running_loop().time()
+        if self._drained_since_s is None:
+            self._drained_since_s = now_s
+            self._drain.begun.set()
+            log.info("drain.begun", lead_s=self._lead_s, grace_s=self._grace_s)
+        return now_s - self._drained_since_s >= self._lead_s
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._grace_s
+        for listening in self.servers:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpToolsProtocol):  # a WebSocket lives until its stream is closed
+                connection.shutdown()
+        await _at_most_until(ends_at - STREAMS_S, self._drain.requests_ended())
+        cut_off = self._drain.under_way
+        await _at_most_until(ends_at, self._drain.close_streams())
+        left_s = max(0.0, ends_at - loop.time())
+        self.config.timeout_graceful_shutdown = math.ceil(left_s)
+        await _at_most_until(ends_at + CLOSING_S, super().shutdown(sockets))
+        log.info("drain.ended", cut_off=cut_off)
+
+
+async def _at_most_until(time_s: float, work: Any) -> None:
+    try:
+        async with asyncio.timeout_at(time_s):
+            await work
+    except TimeoutError:
+        pass

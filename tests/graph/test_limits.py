@@ -1,0 +1,286 @@
+"""What one operation may ask: each limit at its edge, and no document dearer to refuse than to read."""
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+from graphql import OperationDefinitionNode, get_introspection_query, parse
+from read_operations import variables_for
+from structlog.testing import capture_logs
+
+from bff.contracts import LARGEST
+from bff.explain import explain
+from bff.limits import MESSAGES, LimitSettings
+from bff.operations import stored_operations
+from bff.schema import build_schema
+from bff.shape import ShapeWalk
+
+HEADROOM = 1.4
+DEFAULT = LimitSettings()
+
+
+def walked(document: str) -> tuple[Any, int]:
+    """The shape of a document's first operation, and how many nodes were visited for it."""
+    parsed = parse(document)
+    walk = ShapeWalk(parsed)
+    [operation, *_] = [node for node in parsed.definitions if isinstance(node, OperationDefinitionNode)]
+    return walk.shape(operation), walk.visited
+
+
+def doubling(times: int, *, last: str) -> str:
+    """A document whose fragments each spread the next one twice."""
+    fragments = [f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(times)]
+    return "\n".join(["{ ...F0 }", *fragments, f"fragment F{times} on Query {{ {last} }}"])
+
+
+def refusal(answer: Any) -> str:
+    """The message of an operation that was refused as too complex."""
+    assert answer.data is None
+    [error] = answer.errors
+    assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+    assert error["extensions"]["retryable"] is False
+    return str(error["message"])
+
+
+@pytest.mark.parametrize("times", [10, 30, 100])
+def test_doubled_fragments_are_looked_at_once(times: int):
+    """Libraries look at a fragment each time it is spread: thirty of them are a billion looks."""
+    shape, visited = walked(doubling(times, last="one: viewer { userId }"))
+
+    assert visited == 1 + 2 * times + 2
+    assert shape.aliases == 2**times
+    assert shape.depth == 2
+
+
+async def test_doubled_fragments_are_refused_or_answered(bff):
+    """As many aliases as they unfold to are refused; without aliases it is one field, and answered as one."""
+    many = await bff.ask(doubling(30, last="one: viewer { userId }"))
+    none = await bff.ask(doubling(3, last="viewer { userId }"))
+    twice = (f"fragment {a} on Viewer {{ ...{b} ...{b} }}" for a, b in itertools.pairwise("ABCDEFGHIJK"))
+    merged = await bff.ask(f"{{ viewer {{ ...A }} }} {' '.join(twice)} fragment K on Viewer {{ userId }}")
+
+    assert refusal(many) == MESSAGES["aliases"].format(value=2**30, at_most=15)
+    assert (none.errors, list(none.data)) == ([], ["viewer"])
+    assert (merged.errors, list(merged.data["viewer"])) == ([], ["userId"])
+
+
+AT_THE_LIMIT = {
+    "depth": ({"depth": 4}, "{ a { b { c { d } } } }", "{ a { b { c { d { e } } } } }"),
+    "aliases": ({"aliases": 2}, "{ a: x b: y }", "{ a: x b: y c: z }"),
+    "roots": (
+        {"roots": 2},
+        "{ a ...F } fragment F on Query { b }",
+        "{ a ...F ...F } fragment F on Query { b }",
+    ),
+    "directives": (
+        {"directives": 2},
+        "query @skip(if: true) { a @skip(if: true) }",
+        "query @skip(if: true) { a @skip(if: true) ... @skip(if: true) { b } }",
+    ),
+    "list": ({"list_items": 2}, "{ a(x: {y: [1, 2]}) }", "{ a(x: {y: [[1], [1, 2, 3]]}) }"),
+    "tokens": ({"tokens": 4}, "{ a b }", "{ a b c }"),
+    "comments": ({"comments": 1}, "{ a } # one", "{ a } # one\n# two"),
+    "source": ({"source_chars": 5}, "{ a }", "{ ab }"),
+}
+
+
+@pytest.mark.parametrize("limit", AT_THE_LIMIT)
+async def test_each_limit_at_and_above(make_bff, limit: str):
+    """At its edge an operation is read on (and found to be invalid); beyond, it is told what to reduce."""
+    told, at, above = AT_THE_LIMIT[limit]
+    bff = await make_bff(claims=1, limits=LimitSettings(**told))
+
+    allowed, refused = await bff.ask(at), await bff.ask(above)
+
+    assert {error["extensions"]["code"] for error in allowed.errors} == {"BAD_USER_INPUT"}
+    [at_most] = told.values()
+    assert re.search(rf"\b{at_most} (tokens )?at most", refusal(refused))
+    assert f'bff_operation_limited_total{{limit="{limit}",outcome="refused"}} 1.0' in await metrics(bff)
+
+
+async def metrics(bff: Any) -> str:
+    lines = (await bff.http.get("/metrics")).text.splitlines()
+    plain = [
+        line.replace('otel_scope_name="opside.bff",', "").replace('otel_scope_schema_url="",', "")
+        for line in lines
+    ]
+    return "\n".join(line.replace('otel_scope_version="",', "") for line in plain)
+
+
+async def test_lists_in_variables_are_counted(bff):
+    """A router's hundred representations are served; a thousand are a scan of somebody's account."""
+    document = "query ($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
+    one = {"__typename": "Claim", "id": "x"}
+
+    assert len((await bff.ask(document, r=[one] * 100)).errors) == 100
+    assert refusal(await bff.ask(document, r=[one] * 101)).startswith("A list has 101 items, 100 at most.")
+
+
+async def test_entities_cost_by_their_number(bff):
+    """What lies below `_entities` is asked for each representation, exactly as below a page."""
+    document = (
+        "query ($r: [_Any!]!) { _entities(representations: $r) { ...on Claim { documents { totalCount } } } }"
+    )
+    variables = {"r": [{"__typename": "Claim", "id": "x"}] * 50}
+
+    assert explain(build_schema(), document, variables).services["cost-docs"].expected == 50
+
+
+@pytest.mark.parametrize("operation", sorted(stored_operations()))
+def test_every_stored_operation_is_far_from_every_limit(operation: str):
+    """The screens must not be the first to be refused; largest pages, with room to grow."""
+    document = stored_operations()[operation]
+    variables = dict.fromkeys(("id", "claimId", "caseNumber", "query", "after"), "x") | LARGEST
+    shape, _ = walked(document)
+    found = explain(build_schema(), document, variables)
+
+    assert shape.depth * HEADROOM <= DEFAULT.depth
+    assert shape.aliases * HEADROOM <= DEFAULT.aliases
+    assert shape.fields * HEADROOM <= DEFAULT.roots
+    assert shape.directives * HEADROOM <= DEFAULT.directives
+    assert found.objects * HEADROOM <= DEFAULT.objects
+    assert found.cost * HEADROOM <= DEFAULT.cost
+
+
+async def test_the_stored_operations_are_answered(bff):
+    """With the limits on, which they are unless somebody says otherwise."""
+    for operation, variables in variables_for(bff.sandbox.world).items():
+        answer = await bff.ask(operation, **variables)
+        assert [e for e in answer.errors if e["extensions"]["code"] == "QUERY_TOO_COMPLEX"] == []
+
+
+async def test_introspection_is_not_taken_for_depth(bff):
+    """GraphiQL's own question nests a type's wrappers nine deep; graphql-core bounds it."""
+    answer = await bff.ask(get_introspection_query(descriptions=True))
+
+    assert (answer.errors, list(answer.data)) == ([], ["__schema"])
+
+
+NESTED = "query ($n: Int!) { claims(first: $n) { nodes { documents(first: $n) { nodes { id } } } } }"
+
+
+async def test_pages_in_pages_multiply(bff):
+    """A hundred claims with a hundred documents each are ten thousand objects, in sixty characters."""
+    answer = await bff.ask(NESTED, n=100)
+
+    assert refusal(answer) == MESSAGES["objects"].format(value=10_100, at_most=DEFAULT.objects)
+    assert (await bff.ask(NESTED, n=10)).errors == []
+
+
+DOCUMENTS = "{ claims(first: %s) { nodes { documents { totalCount } } } }"
+BY_VARIABLE = "query ($n: Int!) { claims(first: $n) { nodes { documents { totalCount } } } }"
+ALIASED = """{
+  a: claims(first: 20) { nodes { documents { totalCount } } }
+  b: claims(first: 40) { nodes { documents { totalCount } } }
+}"""
+LEFT_OUT = (
+    "query ($yes: Boolean!) { claims(first: 40) { nodes { documents @include(if: $yes) { totalCount } } } }"
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "variables", "cost", "actual"),
+    [
+        (DOCUMENTS % 40, {}, 41, 41),
+        (BY_VARIABLE, {"n": 40}, 41, 41),
+        (BY_VARIABLE, {"n": 1}, 2, 2),
+        (ALIASED, {}, 62, 42),  # both lists begin with the same twenty claims
+        (LEFT_OUT, {"yes": True}, 41, 41),
+        (LEFT_OUT, {"yes": False}, 1, 1),
+        ("{ viewer { userId } }", {}, 0, 0),
+    ],
+)
+async def test_the_cost_is_what_explain_says(
+    make_bff, document: str, variables: dict[str, Any], cost: int, actual: int
+):
+    """The client, `bff explain` and the limit speak of one number, for the variables that were sent."""
+    bff = await make_bff(claims=60, limits=LimitSettings(cost=max(cost, 1)))
+    told = await bff.ask(document, headers={"x-cost": "1"}, **variables)
+    untold = await bff.ask(document, **variables)
+
+    assert explain(build_schema(), document, variables).cost == cost
+    assert (told.errors, untold.extensions) == ([], {})
+    assert told.extensions["cost"] == {
+        "requested": cost,
+        "limit": max(cost, 1),
+        "actual": actual,
+    }
+
+    if cost > 1:
+        bff = await make_bff(claims=60, limits=LimitSettings(cost=cost - 1))
+        refused = await bff.ask(document, **variables)
+        assert refusal(refused).startswith(f"The operation costs {cost} upstream calls, {cost - 1} at most.")
+        assert refused.extensions["cost"] == {"requested": cost, "limit": cost - 1, "actual": 0}
+        assert bff.calls() == {}
+
+
+async def test_measuring_serves_and_counts(make_bff):
+    """Limits are tried on real traffic before they refuse any of it."""
+    bff = await make_bff(claims=5, limits=LimitSettings(mode="measure", aliases=1, cost=1))
+    with capture_logs() as events:
+        answer = await bff.ask(
+            "{ a: viewer { userId } b: claims(first: 2) { nodes { documents { totalCount } } } }"
+        )
+
+    assert answer.errors == []
+    measured = [event for event in events if event["event"] == "limit.exceeded"]
+    assert [(event["limit"], event["value"], event["refused"]) for event in measured] == [
+        ("aliases", 2, False),
+        ("cost", 3, False),
+    ]
+    assert 'bff_operation_limited_total{limit="cost",outcome="measured"} 1.0' in await metrics(bff)
+
+
+async def test_switched_off_only_the_parser_is_bounded(make_bff):
+    """Whoever switches limits off still has a process that a document cannot stop."""
+    bff = await make_bff(claims=5, limits=LimitSettings(mode="off", aliases=0, tokens=50))
+
+    assert (await bff.ask("{ a: viewer { userId } }")).errors == []
+    assert refusal(await bff.ask("{" + " a" * 60 + "}")) == MESSAGES["tokens"].format(at_most=50)
+
+
+async def test_more_fields_than_are_worth_pricing(make_bff):
+    """Pricing itself is bounded, so that nobody can make it the attack."""
+    bff = await make_bff(claims=1, limits=LimitSettings(fields=5))
+
+    assert (await bff.ask("{ viewer { userId email name scopes } }")).errors == []
+    assert "too many fields, 5 at most" in refusal(
+        await bff.ask("{ viewer { userId email name scopes } claims(first: 1) { totalCount } }")
+    )
+
+
+async def test_a_bad_document_is_answered_briefly(bff):
+    """A hundred errors that quote a long name would make of every small attack a large answer."""
+    name = "x" * 50_000
+    quoted = await bff.ask(f"{{ {name} }}")
+    many = await bff.ask("{ " + " ".join(f"x{n}" for n in range(200)) + " }", headers={"x-cost": "1"})
+
+    assert sum(len(error["message"]) for error in quoted.errors) < 1000
+    # Two hundred root fields are refused for their number, before anybody looks for their names.
+    assert refusal(many).startswith("The operation has 200 root fields")
+    below = await bff.ask("{ viewer { " + " ".join(f"x{n}" for n in range(200)) + " } }")
+    assert len(below.errors) == DEFAULT.errors
+
+
+async def test_what_is_no_valid_document_is_told_as_such(bff):
+    """Counting comes before validation, and must survive what validation would refuse."""
+    for document in (
+        "{ ...Missing }",
+        "{ viewer { ...A } } fragment A on Viewer { ...B } fragment B on Viewer { ...A }",
+        "query A { viewer { userId } } query B { viewer { userId } }",
+        "fragment A on Viewer { userId }",
+        "{",
+        "query ($n: Int!) { claims(first: $n) { totalCount } }",
+    ):
+        answer = await bff.ask(document)
+        assert {error["extensions"]["code"] for error in answer.errors} == {"BAD_USER_INPUT"}, document
+
+
+async def test_a_long_chain_of_fragments_is_refused_not_crashed(bff):
+    """One fragment in the other, as many as tokens allow: Python's own stack must not be the limit."""
+    count = 240
+    fragments = " ".join(f"fragment F{n} on Viewer {{ ...F{n + 1} }}" for n in range(count))
+    answer = await bff.ask(f"{{ viewer {{ ...F0 }} }} {fragments} fragment F{count} on Viewer {{ userId }}")
+
+    assert "INTERNAL_SERVER_ERROR" not in {error["extensions"]["code"] for error in answer.errors}
