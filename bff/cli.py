@@ -26,6 +26,7 @@ from bff.sandbox.seed import SELLERS, seed
 from bff.schema import build_schema
 from bff.settings import DEV_SECRET, ServiceSettings, Settings
 from bff.telemetry import configure_logging
+from bff.trusted import manifest_of
 
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 GRACE_S = 10  # for answers under way when the server is told to stop
@@ -140,6 +141,18 @@ def contracts(
 ) -> None:
     """Print the call contract of each stored operation, worked out from the graph."""
     text = orjson.dumps(priced_contracts(build_schema()), option=orjson.OPT_INDENT_2).decode() + "\n"
+    if output:
+        output.write_text(text)
+    else:
+        typer.echo(text, nl=False)
+
+
+@main.command()
+def manifest(
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """Print the manifest of the stored operations, in Apollo's format, for BFF_TRUSTED_DOCUMENTS."""
+    text = orjson.dumps(manifest_of(stored_operations()), option=orjson.OPT_INDENT_2).decode() + "\n"
     if output:
         output.write_text(text)
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import strawberry
 from strawberry.fastapi import BaseContext
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 OnOperation = Callable[[str | None, float, Mapping[str, ServiceUse], int], None]
 
 
+class Documents(Protocol):
+    """Knows the documents that operations may ask for by hash; `bff/persisted.py`."""
+
+    async def asked(self, document: str | None, extensions: Mapping[str, Any] | None) -> Any: ...
+
+    async def accepted(self, asked: Any, operation: str | None) -> None: ...
+
+
 @dataclass
 class Context(BaseContext):
     """Born and gone with one operation: a longer life would show one seller's data to another."""
@@ -30,6 +38,7 @@ class Context(BaseContext):
     loaders: "Loaders"
     health: HealthMonitor
     directory: Directory
+    documents: Documents
     on_operation: OnOperation
     support_code: str  # names this operation in errors and in the log
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
