@@ -125,7 +125,7 @@ async def test_none_is_an_answer(bff):
 
 
 def test_what_is_missing_is_found_behind_wrapped_errors():
-    """graphql-core wraps an error once for each level that it passes: the account must name the service still."""
+    """An error may be wrapped more than once on its way: the account must name its service still."""
     caller = Caller(None, Deadline(1.0))
     inner = GraphQLError("inner", original_error=CircuitOpen("stripe", "listTransactions"))
 
