@@ -16,6 +16,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from bff.errors import cause_of
 from clients.caller import Caller, Freshest
 from clients.directory import SERVICES
 from clients.errors import UpstreamError
@@ -27,8 +28,9 @@ WORTH_TELLING = (Freshest.STALE, Freshest.MISSING)
 def note_missing(errors: Iterable[GraphQLError], caller: Caller) -> None:
     """Note what is missing though nobody was asked: a spared field, an answer too large to read."""
     for error in errors:
-        if isinstance(error.original_error, UpstreamError):
-            caller.use_of(error.original_error.upstream).answers.add(Freshest.MISSING)
+        cause = cause_of(error)
+        if isinstance(cause, UpstreamError):
+            caller.use_of(cause.upstream).answers.add(Freshest.MISSING)
 
 
 def upstreams_of(context: Context) -> dict[str, Any]:

@@ -8,22 +8,28 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import httpx
+import structlog
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from bff.auth import Authenticator, DevIssuer, Unauthenticated
+from bff.body_limit import BodyLimit
 from bff.drain import Drain, UnderWay
-from bff.errors import refusal
+from bff.errors import Refused, refused
 from bff.graphiql import mount_graphiql
-from bff.graphql_http import GraphQLEndpoint
+from bff.graphql_http import ENDPOINT, GraphQLEndpoint, astray
 from bff.health import health_routes
 from bff.metrics import CONTENT_TYPE, Metrics
+from bff.operations import stored_operations
+from bff.persisted import KEPT_AT_MOST, PersistedDocuments
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
 from bff.schema import build_schema
 from bff.settings import Settings
 from bff.sockets import BodyDeadline
 from bff.telemetry import Correlation
+from bff.trusted import trusted_documents
 from clients.bus import bus_at
 from clients.caller import Caller, Deadline, Viewer
 from clients.chain.observed import Outcome
@@ -39,11 +45,14 @@ from resolvers.errors import BadUserInput, Forbidden, RequestError
 from resolvers.loaders.operation import Loaders
 from resolvers.workshop import Workshop
 
+log = structlog.get_logger()
+
 BUDGET_HEADER = "x-request-budget"
 UPSTREAMS_HEADER = "x-upstreams"
 COST_HEADER = "x-cost"
 REHEARSAL_HEADER = "x-rehearse"
 REHEARSAL_SCOPE = "faults:rehearse"
+NO_FAULTS: Mapping[str, Fault] = {}
 
 
 def create_app(
@@ -58,9 +67,18 @@ def create_app(
         settings: what the process is told.
         base: the last link of each service's chain; the network unless told otherwise.
         stripe_claim_ids: entered into the map of claims to stripe's integers at the start.
+
+    Raises:
+        BadManifest: the trusted documents cannot be read.
     """
     authenticator = Authenticator(settings.jwt_secret)
     shelf, bus = shelf_at(settings.redis_url), bus_at(settings.redis_url)
+    documents_shelf = shelf_at(settings.redis_url, entries=KEPT_AT_MOST)
+    documents = PersistedDocuments(
+        trusted_documents(stored_operations().values(), settings.trusted_documents),
+        settings.trusted_documents_mode,
+        documents_shelf if settings.persisted_queries else None,
+    )
     monitor = HealthMonitor(bus)
     store = Store(settings.db_url, stripe_first_id=settings.stripe_first_id)
     drain = Drain()
@@ -76,12 +94,14 @@ def create_app(
     workshop = Workshop()
     schema = build_schema(settings.limits)
 
-    def context_for(connection: HTTPConnection, viewer: Viewer) -> Context:
-        caller = Caller(
-            viewer,
-            Deadline(_budget_s(connection, least_s=settings.reserve_s, most_s=settings.operation_budget_s)),
-            rehearsed=_rehearsed(connection, viewer, allowed=settings.rehearsals),
-        )
+    def context_for(
+        connection: HTTPConnection,
+        viewer: Viewer,
+        *,
+        budget_s: float = settings.operation_budget_s,
+        rehearsed: Mapping[str, Fault] = NO_FAULTS,
+    ) -> Context:
+        caller = Caller(viewer, Deadline(budget_s), rehearsed=rehearsed)
         return Context(
             viewer=viewer,
             caller=caller,
@@ -89,6 +109,7 @@ def create_app(
             health=monitor,
             directory=directory,
             workshop=workshop,
+            documents=documents,
             on_operation=metrics.operation_ended,
             on_limit=metrics.limit_exceeded,
             support_code=connection.state.support_code,
@@ -97,7 +118,13 @@ def create_app(
         )
 
     def context_of(connection: HTTPConnection) -> Context:
-        return context_for(connection, authenticator.viewer(connection.headers.get("authorization")))
+        viewer = authenticator.viewer(connection.headers.get("authorization"))
+        return context_for(
+            connection,
+            viewer,
+            budget_s=_budget_s(connection, least_s=settings.reserve_s, most_s=settings.operation_budget_s),
+            rehearsed=_rehearsed(connection, viewer, allowed=settings.rehearsals),
+        )
 
     async def context(connection: HTTPConnection) -> Context:
         return context_of(connection)
@@ -107,6 +134,7 @@ def create_app(
         await store.open()
         await store.stripe_map.enter_stripe_ids(stripe_claim_ids or {})
         await shelf.open()
+        await documents_shelf.open()
         probing = asyncio.create_task(monitor.run(directory))
         try:
             yield
@@ -115,6 +143,7 @@ def create_app(
             async with contextlib.AsyncExitStack() as closing:  # the rest is closed whatever one of them says
                 closing.push_async_callback(store.close)
                 closing.callback(metrics.close)
+                closing.push_async_callback(documents_shelf.close)
                 closing.push_async_callback(shelf.close)
                 closing.push_async_callback(directory.aclose)
                 closing.push_async_callback(bus.close)
@@ -124,13 +153,12 @@ def create_app(
 
     app = FastAPI(title="Opside BFF", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.drain = drain
+    app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(BodyDeadline, wait_s=settings.sockets.body_wait_s)
     app.add_middleware(UnderWay, drain=drain)
     app.add_middleware(Correlation)  # the last is the outermost
     app.include_router(
-        GraphQLEndpoint(
-            schema, "/graphql", graphql_ide=None, context_getter=context, subscription_protocols=()
-        )
+        GraphQLEndpoint(schema, ENDPOINT, graphql_ide=None, context_getter=context, subscription_protocols=())
     )
     app.include_router(health_routes(schema, context_of, context_for, lambda: shelf.state, drain))
 
@@ -138,20 +166,30 @@ def create_app(
     async def counted() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    @app.exception_handler(Refused)
+    async def refused_(request: Request, error: Refused) -> Response:
+        return refused(request, error)
+
     @app.exception_handler(Unauthenticated)
     async def unauthenticated(request: Request, error: Unauthenticated) -> Response:
-        return refusal(
-            "UNAUTHENTICATED",
-            str(error),
-            401,
-            request.state.support_code,
-            headers={"www-authenticate": 'Bearer realm="opside"'},
-        )
+        headers = {"www-authenticate": 'Bearer realm="opside"'}
+        return refused(request, Refused(str(error), code="UNAUTHENTICATED", status=401, headers=headers))
 
     @app.exception_handler(RequestError)
     async def bad_request(request: Request, error: RequestError) -> Response:
         status = 403 if isinstance(error, Forbidden) else 400
-        return refusal(error.code, str(error), status, request.state.support_code)
+        return refused(request, Refused(str(error), code=error.code, status=status))
+
+    @app.exception_handler(HTTPException)
+    async def no_route(request: Request, error: HTTPException) -> Response:
+        return refused(request, astray(request, error))
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> Response:
+        support_code = request.state.support_code  # by now the log has forgotten it
+        log.error("request.broken", support_code=support_code, path=request.url.path, exc_info=error)
+        message = "Something went wrong on our side. Quote the support code."
+        return refused(request, Refused(message, code="INTERNAL_SERVER_ERROR", status=500))
 
     return app
 

@@ -25,6 +25,7 @@ from bff.sandbox.seed import SELLERS, seed
 from bff.schema import build_schema
 from bff.settings import DEV_SECRET, ServiceSettings, Settings
 from bff.telemetry import configure_logging
+from bff.trusted import manifest_of
 from clients.errors import DatabaseTooNew
 from clients.store.checked_list import BadLine, checked_list
 from clients.store.store import Store
@@ -176,6 +177,18 @@ def import_stripe_ids(
     except (BadLine, DatabaseTooNew) as exc:
         typer.echo(f"{exc} Nothing was entered.", err=True)
         raise typer.Exit(1) from exc
+
+
+@main.command()
+def manifest(
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """Print the manifest of the stored operations, in Apollo's format, for BFF_TRUSTED_DOCUMENTS."""
+    text = orjson.dumps(manifest_of(stored_operations()), option=orjson.OPT_INDENT_2).decode() + "\n"
+    if output:
+        output.write_text(text)
+    else:
+        typer.echo(text, nl=False)
 
 
 def dev_settings() -> Settings:

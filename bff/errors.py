@@ -18,8 +18,10 @@ from typing import Any
 import orjson
 import structlog
 from graphql import GraphQLError
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from bff.media_types import JSON, answer_type, with_charset
 from clients.directory import SERVICES
 from clients.errors import StoreError, UpstreamError
 from resolvers.errors import RequestError
@@ -55,7 +57,7 @@ STORE_MESSAGES = {
 
 def explained(error: GraphQLError, support_code: str) -> GraphQLError:
     """The error as a client may see it: same path and place, our words, our extensions."""
-    cause = _cause(error)
+    cause = cause_of(error)
     extensions: dict[str, Any]
     if isinstance(cause, UpstreamError):
         message = MESSAGES[cause.code].format(service=DISPLAY_NAMES[cause.upstream])
@@ -82,7 +84,7 @@ def explained(error: GraphQLError, support_code: str) -> GraphQLError:
 
 def log_unexpected(errors: Iterable[GraphQLError]) -> None:
     """Log what is nobody's fault but ours, with its traceback, once however many fields it took."""
-    causes = {id(cause): (cause, error) for error in errors if (cause := _cause(error))}
+    causes = {id(cause): (cause, error) for error in errors if (cause := cause_of(error))}
     for cause, error in causes.values():
         if not isinstance(cause, (UpstreamError, RequestError, StoreError)):
             log.error("operation.broken", path=error.path, exc_info=cause)
@@ -98,12 +100,47 @@ def _own(error: GraphQLError, cause: Exception | None) -> tuple[str, str]:
     return "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Quote the support code."
 
 
-def _cause(error: GraphQLError) -> Exception | None:
+def cause_of(error: GraphQLError) -> Exception | None:
     """The exception behind a located error; None when graphql-core itself found fault with the request."""
     cause: Exception | None = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
     return cause
+
+
+class Refused(Exception):
+    """A request that is refused before anything is executed. The message is for the client, as it stands.
+
+    Args:
+        code: what is wrong, of the table in docs/errors.md.
+        status: the HTTP status, the same for each media type of the answer.
+        headers: what the status asks for: `Allow` with a 405.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "BAD_USER_INPUT",
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.headers = headers
+
+
+def refused(connection: HTTPConnection, refusal_: Refused) -> Response:
+    """The answer to a refused request, in the media type that its client wants."""
+    return refusal(
+        refusal_.code,
+        str(refusal_),
+        refusal_.status,
+        connection.state.support_code,
+        headers=refusal_.headers,
+        media_type=answer_type(connection.headers) or JSON,
+    )
 
 
 def refusal(
@@ -115,6 +152,7 @@ def refusal(
     headers: Mapping[str, str] | None = None,
     retryable: bool = False,
     retry_after_ms: int | None = None,
+    media_type: str = JSON,
 ) -> Response:
     """The answer to a request that is refused before anything is executed: GraphQL errors, without data."""
     extensions = {
@@ -127,6 +165,6 @@ def refusal(
     return Response(
         orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),
         status_code=status,
-        media_type="application/json",
+        media_type=with_charset(media_type),
         headers={"cache-control": "no-store", **(headers or {})},
     )

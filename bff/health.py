@@ -44,7 +44,7 @@ def health_routes(
 
     Args:
         context_of: the context of the caller whom a request's token names.
-        context_for: the context of a viewer, whoever sent the request.
+        context_for: the context of a viewer, whoever sent the request and whatever its headers ask for.
         shelf_state: whether what replicas share is there: own, shared or lost.
         drain: whether the process is leaving.
     """

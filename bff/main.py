@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from bff.app import create_app
 from bff.settings import Settings, misspelt
 from bff.telemetry import configure_logging
+from bff.trusted import BadManifest
 
 if unknown := misspelt(os.environ):
     raise SystemExit(f"Unknown settings: {', '.join(unknown)}. bff/settings.py lists those that exist.")
@@ -16,4 +17,7 @@ except ValidationError as exc:
     raise SystemExit(f"The settings cannot be used.\n{exc}") from None
 
 configure_logging(readable=False)
-app = create_app(settings)
+try:
+    app = create_app(settings)
+except BadManifest as exc:
+    raise SystemExit(f"BFF_TRUSTED_DOCUMENTS cannot be used.\n{exc}") from None

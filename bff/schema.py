@@ -13,16 +13,17 @@ from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import PreExecutionError
 
 from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
 from bff.limits import LimitSettings, OperationLimits
 from resolvers.claims.queries import ClaimQueries
-from resolvers.context import Context, Info
+from resolvers.context import Context, Documents, Info
 from resolvers.dashboard import DashboardQueries
 from resolvers.detections import DetectionQueries
 from resolvers.documents import DocumentQueries
-from resolvers.errors import BadUserInput
+from resolvers.errors import BadUserInput, RequestError
 from resolvers.integrations import IntegrationQueries
 from resolvers.mutations.claims import ClaimMutations
 from resolvers.mutations.documents import DocumentMutations
@@ -122,6 +123,22 @@ class Schema(strawberry.federation.Schema):
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Log nothing: Strawberry would log each client's mistake with its document. See `OperationEnd`."""
+
+    async def _prepare_operation_async(
+        self, context: Any, extensions_runner: Any
+    ) -> PreExecutionError | None:
+        """Find the document before anything is parsed, on every transport; have it kept once it is valid."""
+        # Not in an extension's `on_operation`: what that raises never comes to `OperationEnd`.
+        documents: Documents = context.context.documents
+        try:
+            asked = await documents.asked(context.query, context.operation_extensions)
+        except RequestError as exc:
+            return PreExecutionError(data=None, errors=[GraphQLError(str(exc), original_error=exc)])
+        context.query = asked.document
+        refused = await super()._prepare_operation_async(context, extensions_runner)
+        if refused is None:
+            await documents.accepted(asked, context.operation_name)
+        return refused
 
     def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[Any]:
         """Answer `_entities`: each representation by its type's `resolve_reference`, each failing alone.

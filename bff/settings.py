@@ -6,11 +6,13 @@ Read once, in `bff/main.py`. The names of the services' addresses are those of t
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bff.limits import LimitSettings
+from bff.trusted import Trust
 from clients.chain.breaker import BreakerSettings
 from clients.transport import UpstreamSettings
 
@@ -138,6 +140,21 @@ class Settings(BaseSettings):
     grace_s: float = Field(
         default=20.0, gt=2, le=600, description="For requests under way to end after that, in seconds."
     )
+    body_limit_bytes: int = Field(
+        default=256 * 1024, ge=1024, description="Largest body, and longest query string, of a request."
+    )
+    persisted_queries: bool = Field(
+        default=True, description="Whether clients may send a document once, and then only its hash."
+    )
+    trusted_documents: Path | None = Field(
+        default=None, description="A manifest of documents that clients were built with; `docs/http.md`."
+    )
+    trusted_documents_mode: Trust = Field(
+        default=Trust.OFF,
+        description="What becomes of a document that is neither in it nor ours: off runs it, warn runs and "
+        "logs it, only refuses it.",
+    )
+
     rehearsals: bool = Field(
         default=False,
         description="Whether `X-Rehearse` shows outages to whoever has the scope; never in production.",

@@ -72,9 +72,9 @@ class MemoryShelf:
 
     state = "own"
 
-    def __init__(self) -> None:
+    def __init__(self, entries: int = ENTRIES_AT_MOST) -> None:
         self._cache = Cache()
-        self._cache.setup("mem://", size=ENTRIES_AT_MOST, check_interval=0)  # the size bounds it: no sweeper
+        self._cache.setup("mem://", size=entries, check_interval=0)  # the size bounds it: no sweeper
 
     async def get(self, key: str) -> Kept | None:
         return Kept.unpacked(await self._cache.get(key))
@@ -100,10 +100,10 @@ class SharedShelf:
     sellers other figures, but runs nothing here.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, entries: int = ENTRIES_AT_MOST) -> None:
         self._shared = Cache()
         self._shared.setup(url, pickle_type="null", suppress=False, socket_timeout=PATIENCE_S)
-        self._own = MemoryShelf()
+        self._own = MemoryShelf(entries)
         self._seeking: asyncio.Task[None] | None = None
 
     @property
@@ -177,6 +177,10 @@ class SharedShelf:
                 return
 
 
-def shelf_at(url: str | None) -> MemoryShelf | SharedShelf:
-    """The shelf of this process, or the one at a `redis://` address that replicas share."""
-    return MemoryShelf() if url is None else SharedShelf(url)
+def shelf_at(url: str | None, *, entries: int = ENTRIES_AT_MOST) -> MemoryShelf | SharedShelf:
+    """The shelf of this process, or the one at a `redis://` address that replicas share.
+
+    Args:
+        entries: kept in this process at most.
+    """
+    return MemoryShelf(entries) if url is None else SharedShelf(url, entries)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import strawberry
 from strawberry.fastapi import BaseContext
@@ -24,6 +24,14 @@ OnOperation = Callable[[str | None, float, Mapping[str, ServiceUse], int], None]
 OnLimit = Callable[[str, bool], None]
 
 
+class Documents(Protocol):
+    """Knows the documents that operations may ask for by hash; `bff/persisted.py`."""
+
+    async def asked(self, document: str | None, extensions: Mapping[str, Any] | None) -> Any: ...
+
+    async def accepted(self, asked: Any, operation: str | None) -> None: ...
+
+
 @dataclass
 class Context(BaseContext):
     """Born and gone with one operation: a longer life would show one seller's data to another."""
@@ -33,6 +41,7 @@ class Context(BaseContext):
     loaders: "Loaders"
     health: HealthMonitor
     directory: Directory
+    documents: Documents
     on_operation: OnOperation
     workshop: Workshop
     on_limit: OnLimit

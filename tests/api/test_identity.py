@@ -105,7 +105,10 @@ async def test_who_proves_nothing_is_told_to_sign_in(bff: Bff, route: str, shown
     else:
         response = await bff.http.get(route, headers=headers)
 
-    assert (response.status_code, response.headers["content-type"]) == (401, "application/json")
+    assert (response.status_code, response.headers["content-type"]) == (
+        401,
+        "application/json; charset=utf-8",
+    )
     assert response.headers["www-authenticate"] == 'Bearer realm="opside"'
     assert response.headers["cache-control"] == "no-store"
     [error] = response.json()["errors"]

@@ -3,8 +3,12 @@
 from datetime import datetime
 
 import pytest
+from graphql import GraphQLError
 
+from bff.account import note_missing
 from bff.sandbox.seed import SELLERS
+from clients.caller import Caller, Deadline, Freshest
+from clients.errors import CircuitOpen
 
 FIRST, SECOND = SELLERS
 CLAIMS = "{ claims(first: 1) { asOf nodes { id } } }"
@@ -118,3 +122,13 @@ async def test_none_is_an_answer(bff):
     answer = await bff.ask('{ claimByCaseNumber(caseNumber: "CASE-NEVER") { id } }', headers=ASKED_FOR)
 
     assert (answer.errors, account(answer)) == ([], {"refund-engine": (1, 1, "LIVE", "CLOSED")})
+
+
+def test_what_is_missing_is_found_behind_wrapped_errors():
+    """An error may be wrapped more than once on its way: the account must name its service still."""
+    caller = Caller(None, Deadline(1.0))
+    inner = GraphQLError("inner", original_error=CircuitOpen("stripe", "listTransactions"))
+
+    note_missing([GraphQLError("outer", original_error=inner)], caller)
+
+    assert {name: use.state for name, use in caller.uses.items()} == {"stripe": Freshest.MISSING}

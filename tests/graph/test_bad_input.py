@@ -1,6 +1,7 @@
 """What a client can get wrong: it is told what, in a code; no service is asked, and nothing breaks."""
 
 import base64
+import gzip
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -244,6 +245,13 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 JSON = {"content-type": "application/json"}
 VIEWER = '{"query": "{ viewer { userId } }"'
+CODES = {
+    400: "BAD_USER_INPUT",
+    405: "METHOD_NOT_ALLOWED",
+    406: "NOT_ACCEPTABLE",
+    413: "REQUEST_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+}
 UNREADABLE: dict[str, tuple[dict[str, Any], int]] = {
     **{
         f"the body {body[:40]!r}": ({"content": body, "headers": JSON}, 400)
@@ -274,15 +282,45 @@ UNREADABLE: dict[str, tuple[dict[str, Any], int]] = {
             b'{"query": "fragment F on Query { viewer { userId } }"}',
         )
     },
-    "plain text": ({"content": VIEWER + "}", "headers": {"content-type": "text/plain"}}, 400),
-    "GraphQL text": (
-        {"content": "{ viewer { userId } }", "headers": {"content-type": "application/graphql"}},
+    **{
+        f"content of type {content_type!r}": (
+            {"content": VIEWER + "}", "headers": {"content-type": content_type}},
+            415,
+        )
+        for content_type in (
+            "",
+            "text/plain",
+            "application/graphql",
+            "x-application/json-x",
+            "application/jsonp",
+            "application/json, text/plain",
+            "text/plain; application/json",
+            "application/json; charset=utf-16",
+            "application/json; charset=ISO-8859-1",
+        )
+    },
+    "no content type": ({"content": VIEWER + "}"}, 415),
+    "content that is packed": (
+        {"content": gzip.compress(VIEWER.encode()), "headers": JSON | {"content-encoding": "gzip"}},
+        415,
+    ),
+    "a form": ({"data": {"query": "{ viewer { userId } }"}}, 415),
+    "an upload": ({"files": {"query": b"{ viewer { userId } }"}}, 415),
+    "a body of 256 KB and one byte": ({"content": b" " * (256 * 1024 + 1), "headers": JSON}, 413),
+    **{
+        f"only {accept!r} accepted": (
+            {"json": {"query": "{ viewer { userId } }"}, "headers": {"accept": accept}},
+            406,
+        )
+        for accept in ("text/html", "application/xml;q=1", "*/*;q=0", "nonsense")
+    },
+    "a subscription": ({"json": {"query": "subscription { claimUpdated { id } }"}}, 400),
+    "GET with a subscription": (
+        {"method": "GET", "params": {"query": "subscription { claimUpdated { id } }"}},
         400,
     ),
-    "no content type": ({"content": VIEWER + "}"}, 400),
-    "a form": ({"data": {"query": "{ viewer { userId } }"}}, 400),
-    "an upload": ({"files": {"query": b"{ viewer { userId } }"}}, 400),
-    "GET without a query": ({"method": "GET"}, 404),
+    **{f"the method {method}": ({"method": method}, 405) for method in ("PUT", "PATCH", "DELETE", "OPTIONS")},
+    "GET without a query": ({"method": "GET"}, 400),
     "GET with an empty query": ({"method": "GET", "params": {"query": ""}}, 400),
     "GET with variables that are no JSON": (
         {"method": "GET", "params": {"query": "{ viewer { userId } }", "variables": "{a"}},
@@ -292,7 +330,7 @@ UNREADABLE: dict[str, tuple[dict[str, Any], int]] = {
         {"method": "GET", "params": {"query": "{ viewer { userId } }", "variables": "5"}},
         400,
     ),
-    "GET with a mutation": ({"method": "GET", "params": {"query": "mutation { submitClaim { x } }"}}, 400),
+    "GET with a mutation": ({"method": "GET", "params": {"query": "mutation { submitClaim { x } }"}}, 405),
     **{
         f"a budget of {budget!r}": (
             {"json": {"query": "{ claims { asOf } }"}, "headers": {"x-request-budget": budget}},
@@ -318,10 +356,13 @@ async def test_a_request_that_holds_no_operation_is_refused(
         **{"method": "POST", "url": "/graphql", **request_of, "headers": httpx.Headers(headers)}
     )
 
-    assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
+    assert (response.status_code, response.headers["content-type"]) == (
+        status,
+        "application/json; charset=utf-8",
+    )
     body = response.json()
     assert body.keys() == {"errors"}
-    assert_refused(body["errors"])
+    assert_refused(body["errors"], CODES[status])
     assert bff.calls() == {}
     assert [event["event"] for event in logged] == ["request.refused"]
 
