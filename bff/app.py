@@ -11,12 +11,14 @@ import httpx
 from fastapi import FastAPI, Request, Response
 from starlette.requests import HTTPConnection
 
+from bff.api_docs import mount_api_docs
 from bff.auth import Authenticator, DevIssuer, Unauthenticated
 from bff.errors import refusal
 from bff.graphiql import mount_graphiql
 from bff.graphql_http import GraphQLEndpoint
 from bff.health import health_routes
 from bff.metrics import CONTENT_TYPE, Metrics
+from bff.rest.routes import rest_routes
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
 from bff.schema import build_schema
@@ -117,11 +119,15 @@ def create_app(
     app.include_router(
         GraphQLEndpoint(
             schema, "/graphql", graphql_ide=None, context_getter=context, subscription_protocols=()
-        )
+        ),
+        include_in_schema=False,
     )
-    app.include_router(health_routes(schema, context_of, context_for, lambda: shelf.state))
+    app.include_router(health_routes(lambda: shelf.state))
+    app.include_router(rest_routes(schema, context_of, context_for))
+    if settings.docs:
+        mount_api_docs(app)
 
-    @app.get("/metrics")
+    @app.get("/metrics", include_in_schema=False)
     async def counted() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 

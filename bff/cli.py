@@ -151,6 +151,7 @@ def dev_settings() -> Settings:
     return Settings(
         dev=True,
         rehearsals=True,
+        docs=True,
         jwt_secret=SecretStr(DEV_SECRET),
         db_url="sqlite+aiosqlite:///:memory:",
         refund_engine=_dev_service("refund-engine"),
@@ -195,6 +196,7 @@ def _say_hello(port: int, token: str) -> None:
     )
     out.print(f"  GraphiQL   {address}/graphiql/")
     out.print(f"  GraphQL    {address}/graphql")
+    out.print(f"  REST       {address}/docs   (or /redoc)")
     out.print(f"  faults     {address}/sandbox/faults   (GET, PUT)\n")
     out.print(f"  token      {token}\n")
     query = '{"query":"{ dashboard { claimMetrics { totalCount claimedAmount { amount } } } }"}'

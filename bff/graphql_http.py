@@ -41,7 +41,7 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
             if isinstance(request, WebSocket):
                 return await super().run(request, context, root_value)
             await request.body()  # keeps it: what is received from now on is the client's leaving
-            return await _unless_left(request, context, super().run(request, context, root_value))
+            return await unless_left(request, context, super().run(request, context, root_value))
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
         except HTTPException as exc:
@@ -67,8 +67,11 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
         )
 
 
-async def _unless_left(request: Request, context: Context, answering: Coroutine[Any, Any, Any]) -> Any:
-    """The answer; when the client leaves before it, the end of all that was asked for it."""
+async def unless_left(request: Request, context: Context, answering: Coroutine[Any, Any, Any]) -> Any:
+    """The answer; when the client leaves before it, the end of all that was asked for it.
+
+    The request's body must have been received: what is received from now on is the client's leaving.
+    """
     answer = asyncio.create_task(answering)
     leaving = asyncio.create_task(_left(request))
     try:
