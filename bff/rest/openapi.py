@@ -26,6 +26,7 @@ FAILURES = {
     401: "No token, or one that proves nothing here.",
     403: "The token does not carry the scope that the message names.",
     404: "There is no such object, or none that is the caller's.",
+    409: "It does not fit the present state; `userErrors` says why. Trying again does not help.",
     422: "The request is understood and cannot be done: too many rows, or no identity for payments.",
     502: "A service failed on the request, or answered in an unexpected way.",
     503: "A service cannot be reached, or is left alone for a moment. `Retry-After` says when to come again.",
@@ -55,6 +56,16 @@ ERROR = {
                 "supportCode": {"type": "string", "description": "Names the request in our log; quote it."},
             },
         },
+    },
+}
+USER_ERROR = {
+    "type": "object",
+    "description": "Why a mutation did not do what was asked, for the person who asked.",
+    "required": ["code", "message", "field"],
+    "properties": {
+        "code": {"type": "string", "description": "For machines; the list is in docs/mutations.md."},
+        "message": {"type": "string", "description": "For people, in English."},
+        "field": {"type": ["array", "null"], "items": {"type": "string"}},
     },
 }
 ERRORS = {"type": "array", "items": {"$ref": "#/components/schemas/Error"}}
@@ -199,7 +210,7 @@ def failure_statuses(row: Row) -> list[int]:
     if not row.caller:
         return []
     shape = Shape(build_schema(), stored_operations()[row.operation])
-    found = [400, 401, *([404] if row.may_be_missing else [])]
+    found = [400, 401, *([404] if row.may_be_missing else []), *([409] if row.changes else [])]
     return sorted([*found, *(ASKING if row.asks and shape.asks_for(row.steps) else [])])
 
 
@@ -215,7 +226,12 @@ def _components() -> dict[str, Any]:
             "Failure": {
                 "type": "object",
                 "required": ["data"],
-                "properties": {"data": {"type": "null"}, "errors": ERRORS, "extensions": {"type": "object"}},
+                "properties": {
+                    "data": {"type": "null"},
+                    "errors": ERRORS,
+                    "userErrors": {"type": "array", "items": USER_ERROR},
+                    "extensions": {"type": "object"},
+                },
                 "additionalProperties": False,
             },
         },

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import structlog
 from bff_under_test import Bff, running
-from rest_requests import UNKNOWN, Request, keys_of, request_for, send, token_of
+from rest_requests import UNKNOWN, Request, ended_sync, keys_of, keys_to_change, request_for, send, token_of
 
 from bff.app import create_dev_app
 from bff.cli import dev_settings
@@ -27,11 +27,14 @@ from bff.sandbox.world import World
 
 FAULTS = {502: "error", 503: "down", 504: "hang"}
 FAILING = next(row for row in TABLE if row.name == "GET /api/recoveries/{id}")
+CANCEL = next(row for row in TABLE if row.name == "POST /api/sync/cancel")
+NEWCOMER = "5e11e200-beef-4000-8000-000000000000"  # who has connected nothing yet
 PAYMENTS = next(row for row in TABLE if row.name == "GET /api/metrics/payments")
 
 # What differs from run to run: clocks, what is named after them, and what is made up anew.
 VOLATILE = re.compile(
-    r'("(?:supportCode|url|responseTimeMs|durationMs|checkedAt|id|startCursor|endCursor)":)("[^"]*"|[\d.]+|null)'
+    r'("(?:supportCode|url|responseTimeMs|durationMs|checkedAt|id|providerCaseId|startCursor|endCursor)":)("[^"]*"|[\d.]+|null)'
+    r'|https?://[^"]*'
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"
 )
 
@@ -43,7 +46,8 @@ async def examples() -> dict[str, Any]:
     async with _started(world) as bff:
         keys = keys_of(bff.sandbox.world, SELLERS[0])
         for row in TABLE:
-            found[row.name] = await _body(bff, row, _short(row, request_for(row, keys)), row.success)
+            if not row.changes:
+                found[row.name] = await _body(bff, row, _short(row, request_for(row, keys)), row.success)
         good, unknown = request_for(FAILING, keys), request_for(FAILING, UNKNOWN)
         no_scopes = token_of(bff, scopes=())
         found["400"] = await _body(bff, FAILING, good.saying(query("claim_type"), "lost"), 400)
@@ -57,7 +61,21 @@ async def examples() -> dict[str, Any]:
         async with _started(world) as bff:
             bff.sandbox.faults["refund-engine"] = fault
             found[str(status)] = await _body(bff, FAILING, good, status)
+    for row in TABLE:
+        if row.changes:
+            found[row.name] = await _done(row)
+    async with _started(seed(60)) as bff:
+        ended = request_for(CANCEL, {"Sync": ended_sync(bff.sandbox.world, SELLERS[0])})
+        found["409"] = await _body(bff, CANCEL, ended, 409)
     return found
+
+
+async def _done(row: Row) -> Any:
+    """What a row that changes something answers in a world of its own."""
+    async with _started(seed(60)) as bff:
+        keys = keys_to_change(bff.sandbox.world, SELLERS[0])
+        newcomer = token_of(bff, user_id=NEWCOMER) if row.operation == "ConnectIntegration" else None
+        return await _body(bff, row, request_for(row, keys), row.success, token=newcomer)
 
 
 def steady(body: Any) -> str:
@@ -77,7 +95,7 @@ async def _body(bff: Bff, row: Row, request: Request, status: int, *, token: str
 
 
 def _started(world: World) -> AbstractAsyncContextManager[Bff]:
-    sandbox, settings = Sandbox(world), dev_settings()
+    sandbox, settings = Sandbox(world, cancel_repaired=True), dev_settings()
     return running(create_dev_app(sandbox, settings, seller=SELLERS[0]), sandbox, settings)
 
 
