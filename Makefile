@@ -44,6 +44,9 @@ schema-check: $(READY)
 schema: $(READY) ## Print schema.graphql anew from the code
 	.venv/bin/bff schema --output schema.graphql
 
+examples: $(READY) ## Ask the sandbox anew for the examples of the REST description
+	PYTHONPATH=tests:tests/graph .venv/bin/python tests/api/rest_examples.py
+
 contracts: $(READY) ## Work operations/contracts.json out anew from the code
 	.venv/bin/bff contracts --output operations/contracts.json
 
@@ -51,9 +54,10 @@ fix: $(READY) ## Format and mend what can be mended by machine
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-web: ## Rebuild bff/static/graphiql (needs Node 20.19 or newer; nothing else here does)
-	@command -v npm >/dev/null || { echo "make web: no npm found. Node 20.19+ is needed to rebuild GraphiQL; running and testing the BFF needs none."; exit 1; }
+web: ## Rebuild bff/static (needs Node 20.19 or newer; nothing else here does)
+	@command -v npm >/dev/null || { echo "make web: no npm found. Node 20.19+ is needed to rebuild the pages; running and testing the BFF needs none."; exit 1; }
 	cd web/graphiql && npm ci --no-audit --no-fund && npm run build
+	cd web/api_docs && npm ci --no-audit --no-fund --ignore-scripts && npm run build
 
 $(READY): pyproject.toml uv.lock
 	@[ -x .venv/bin/python ] || python3 -m venv .venv
@@ -61,4 +65,4 @@ $(READY): pyproject.toml uv.lock
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	@touch $@
 
-.PHONY: help run test check drills soak format lint types layers schema-check schema contracts fix web
+.PHONY: help run test check drills soak format lint types layers schema-check schema contracts examples fix web

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from bff.api_docs import mount_api_docs
 from bff.auth import Authenticator, DevIssuer, Unauthenticated
 from bff.body_limit import BodyLimit
 from bff.drain import Drain, UnderWay
@@ -23,6 +24,7 @@ from bff.health import health_routes
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
 from bff.persisted import KEPT_AT_MOST, PersistedDocuments
+from bff.rest.routes import rest_routes
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
 from bff.schema import build_schema
@@ -158,11 +160,17 @@ def create_app(
     app.add_middleware(UnderWay, drain=drain)
     app.add_middleware(Correlation)  # the last is the outermost
     app.include_router(
-        GraphQLEndpoint(schema, ENDPOINT, graphql_ide=None, context_getter=context, subscription_protocols=())
+        GraphQLEndpoint(
+            schema, ENDPOINT, graphql_ide=None, context_getter=context, subscription_protocols=()
+        ),
+        include_in_schema=False,
     )
-    app.include_router(health_routes(schema, context_of, context_for, lambda: shelf.state, drain))
+    app.include_router(health_routes(lambda: shelf.state, drain))
+    app.include_router(rest_routes(schema, context_of, context_for))
+    if settings.docs:
+        mount_api_docs(app)
 
-    @app.get("/metrics")
+    @app.get("/metrics", include_in_schema=False)
     async def counted() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 

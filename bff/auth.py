@@ -16,6 +16,7 @@ from clients.caller import Viewer
 
 LEEWAY_S = 30  # clocks of issuer and BFF may differ by so much
 STRIPE_USER_ID_MAX = 2**31 - 1
+CHALLENGE = {"www-authenticate": 'Bearer realm="opside"'}  # what a 401 says besides (RFC 9110, 11.6.1)
 
 SCOPES = (
     "claims:read",

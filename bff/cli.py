@@ -197,6 +197,7 @@ def dev_settings() -> Settings:
         dev=True,
         rehearsals=True,
         drain_lead_s=0,  # nobody has to notice
+        docs=True,
         jwt_secret=SecretStr(DEV_SECRET),
         db_url="sqlite+aiosqlite:///:memory:",
         stripe_first_id=DEV_STRIPE_FIRST_ID,
@@ -230,6 +231,7 @@ def _say_hello(port: int, token: str) -> None:
     )
     out.print(f"  GraphiQL   {address}/graphiql/")
     out.print(f"  GraphQL    {address}/graphql")
+    out.print(f"  REST       {address}/docs   (or /redoc)")
     out.print(f"  faults     {address}/sandbox/faults   (GET, PUT)\n")
     out.print(f"  token      {token}\n")
     query = '{"query":"{ dashboard { claimMetrics { totalCount claimedAmount { amount } } } }"}'

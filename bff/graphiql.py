@@ -20,12 +20,12 @@ CONTENT_SECURITY_POLICY = (
 def mount_graphiql(app: FastAPI, *, token: str) -> None:
     """Serve GraphiQL under `/graphiql/`, with a token filled in. For development only."""
 
-    @app.get("/graphiql")
-    @app.get("/")
+    @app.get("/graphiql", include_in_schema=False)
+    @app.get("/", include_in_schema=False)
     async def to_the_page() -> Response:
         return RedirectResponse("/graphiql/")
 
-    @app.get("/graphiql/")
+    @app.get("/graphiql/", include_in_schema=False)
     async def page() -> Response:
         config = orjson.dumps({"token": token, "endpoint": "/graphql"}).decode().replace("<", "\\u003c")
         return Response(

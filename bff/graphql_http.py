@@ -64,7 +64,7 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
                     status=406,
                 )
             await request.body()  # keeps it: what is received from now on is the client's leaving
-            return await _unless_left(request, context, super().run(request, context, root_value))
+            return await unless_left(request, context, super().run(request, context, root_value))
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
         except StrawberryRefusal as exc:
@@ -214,8 +214,11 @@ def _status(body: GraphQLHTTPResponse, media_type: str) -> int:
     return 400 if media_type == GRAPHQL_RESPONSE or codes & BAD_WHATEVER_THE_TYPE else 200
 
 
-async def _unless_left(request: Request, context: Context, answering: Coroutine[Any, Any, Any]) -> Any:
-    """The answer; when the client leaves before it, the end of all that was asked for it."""
+async def unless_left(request: Request, context: Context, answering: Coroutine[Any, Any, Any]) -> Any:
+    """The answer; when the client leaves before it, the end of all that was asked for it.
+
+    The request's body must have been received: what is received from now on is the client's leaving.
+    """
     answer = asyncio.create_task(answering)
     leaving = asyncio.create_task(_left(request))
     try:

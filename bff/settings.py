@@ -159,6 +159,9 @@ class Settings(BaseSettings):
         default=False,
         description="Whether `X-Rehearse` shows outages to whoever has the scope; never in production.",
     )
+    docs: bool = Field(
+        default=False, description="Whether the REST routes are described: /openapi.json, /docs and /redoc."
+    )
     dev: bool = Field(
         False, description="GraphiQL on, dev secret allowed; set by `bff dev`, never in production."
     )

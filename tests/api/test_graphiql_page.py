@@ -118,6 +118,8 @@ async def test_nothing_but_the_page_is_served(bff: Bff, address: str):
         "/sandbox",
         "/sandbox/faults",
         "/docs",
+        "/docs/assets/swagger-ui-start.js",
+        "/redoc",
         "/openapi.json",
     ],
 )
@@ -125,7 +127,11 @@ async def test_nothing_but_the_page_is_served(bff: Bff, address: str):
 async def test_production_has_neither_page_nor_knobs(address: str, method: str):
     """Knobs that break services and a page with a token in it belong on no public address."""
     settings = dev_settings().model_copy(
-        update={"dev": False, "jwt_secret": SecretStr("a-secret-that-production-made-up-itself")}
+        update={
+            "dev": False,
+            "docs": False,
+            "jwt_secret": SecretStr("a-secret-that-production-made-up-itself"),
+        }
     )
 
     async with served_by(create_app(settings)) as http:

@@ -31,18 +31,23 @@ async def served() -> AsyncIterator[tuple[Sandbox, int, list[str]]]:
     await serving
 
 
-async def sent(port: int, token: str, operation: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection on which an operation was just asked."""
+DASHBOARD = json.dumps({"query": stored_operations()["Dashboard"], "operationName": "Dashboard"}).encode()
+DOORS = {"graph": ("POST /graphql", DASHBOARD), "rest": ("GET /api/metrics/dashboard", b"")}
+
+
+async def sent(port: int, token: str, door: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which the dashboard was just asked for, by one of two doors."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = json.dumps({"query": stored_operations()[operation], "operationName": operation}).encode()
-    head = f"POST /graphql HTTP/1.1\r\nhost: bff\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
+    line, body = DOORS[door]
+    head = f"{line} HTTP/1.1\r\nhost: bff\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
     await writer.drain()
     return reader, writer
 
 
-async def test_a_client_that_leaves_takes_its_requests_with_it(served):
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_client_that_leaves_takes_its_requests_with_it(served, door):
     """Every service hangs, people reload: without this each reload holds ten requests for two seconds."""
     sandbox, port, [anns, bobs] = served
     await asyncio.sleep(0.5)  # the first probes have ended
@@ -51,8 +56,8 @@ async def test_a_client_that_leaves_takes_its_requests_with_it(served):
         sandbox.faults[service] = "hang"
 
     with capture_logs() as events:
-        _, leaving = await sent(port, anns, "Dashboard")
-        reader, staying = await sent(port, bobs, "Dashboard")
+        _, leaving = await sent(port, anns, door)
+        reader, staying = await sent(port, bobs, door)
         await asyncio.sleep(0.5)
         under_way = asyncio.all_tasks() - idle
         leaving.close()

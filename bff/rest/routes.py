@@ -1,0 +1,110 @@
+"""The routes of the table: each runs its stored operation as `/graphql` would, for the same caller.
+
+The same context, deadline, limits and account; a client that leaves takes its upstream requests with it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect, HTTPConnection
+
+from bff.auth import CHALLENGE, Unauthenticated
+from bff.graphql_http import CLIENT_LEFT, unless_left
+from bff.operations import stored_operations
+from bff.rest.answers import answered, nothing_there, refused
+from bff.rest.row import Row
+from bff.rest.table import TABLE
+from bff.rest.values import Asked, NothingThere
+from bff.schema import Schema
+from clients.caller import Viewer
+from resolvers.context import Context
+from resolvers.errors import BadUserInput, RequestError
+
+NOBODY = Viewer(
+    user_id="00000000-0000-0000-0000-000000000000",
+    email=None,
+    name=None,
+    stripe_user_id=None,
+    scopes=frozenset(),
+    expires_at=datetime.max.replace(tzinfo=UTC),
+)
+
+
+def rest_routes(
+    schema: Schema,
+    context_of: Callable[[HTTPConnection], Context],
+    context_for: Callable[[HTTPConnection, Viewer], Context],
+) -> APIRouter:
+    """The routes of the table.
+
+    Args:
+        context_of: the context of the caller whom a request's token names.
+        context_for: the context of a viewer, whoever sent the request.
+    """
+    router = APIRouter()
+
+    async def answer(row: Row, context: Context, variables: Mapping[str, Any]) -> Response:
+        result = await schema.execute(
+            stored_operations()[row.operation],
+            variable_values=dict(variables),
+            context_value=context,
+            operation_name=row.operation,
+        )
+        return answered(row, result)
+
+    def endpoint(rows: Sequence[Row]) -> Callable[[Request], Any]:
+        async def route(request: Request) -> Response:
+            try:
+                row = _chosen(rows, request)
+                context = context_of(request) if row.caller else context_for(request, NOBODY)
+                variables = row.variables_of(_asked(request, await request.body()))
+                response: Response = await unless_left(request, context, answer(row, context, variables))
+                return response
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_LEFT)
+            except NothingThere:
+                return nothing_there()
+            except Unauthenticated as error:
+                return refused("UNAUTHENTICATED", str(error), request.state.support_code, CHALLENGE)
+            except RequestError as error:
+                return refused(error.code, str(error), request.state.support_code)
+
+        return route
+
+    for (method, path), rows in groupby(TABLE, key=lambda row: (row.method, row.path)):
+        same = list(rows)
+        router.add_api_route(
+            path,
+            endpoint(same),
+            methods=[method],
+            include_in_schema=False,  # `openapi.py` describes them better
+        )
+    return router
+
+
+def _chosen(rows: Sequence[Row], request: Request) -> Row:
+    return next(row for row in rows if row.when is None or request.query_params.get(row.when))
+
+
+def _asked(request: Request, content: bytes) -> Asked:
+    """What a request says.
+
+    Raises:
+        BadUserInput: a parameter is given twice, or the body is no JSON object.
+    """
+    query = request.query_params
+    if twice := [name for name in query if len(query.getlist(name)) > 1]:
+        raise BadUserInput(f"`{twice[0][:50]}` is given twice in the query.")
+    body: Any = {}
+    if request.method == "POST" and content:
+        try:
+            body = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise BadUserInput("The body is not JSON.") from None
+        if not isinstance(body, dict):
+            raise BadUserInput("The body must be a JSON object.")
+    return Asked(request.path_params, query, request.headers, body)
