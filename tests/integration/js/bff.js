@@ -1,5 +1,9 @@
 // The BFF under test: the pytest test beside this folder starts one for each file here, and says where it is.
 
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { parse, visit } from "graphql";
+
 export const ADDRESS = process.env.BFF_ADDRESS;
 export const GRAPHQL = `${ADDRESS}/graphql`;
 export const SCHEMA_FILE = process.env.BFF_SCHEMA_FILE;
@@ -48,3 +52,26 @@ export async function upstreamRequestsOf(doing) {
 
 // Words that only Python says.
 export const PYTHON = /\b(None|True|False|NoneType|Traceback|\w+Exception|[A-Z]\w+Error|kwargs|coroutine)\b|<class|\.py\b|__init__/;
+
+/** The files of `operations/`: where each is, and its document. */
+export function operationFiles() {
+  const files = readdirSync(OPERATIONS_FOLDER).filter((name) => name.endsWith(".graphql"));
+  return files.map((name) => {
+    const location = join(OPERATIONS_FOLDER, name);
+    return { location, document: parse(readFileSync(location, "utf8")) };
+  });
+}
+
+/** A stored operation with the fragments that it needs, as codegen gives it to a screen. */
+export function storedOperation(name) {
+  const definitions = operationFiles().flatMap(({ document }) => document.definitions);
+  const found = new Set();
+  const take = (kind, wanted) => {
+    const definition = definitions.find((each) => each.kind === kind && each.name.value === wanted);
+    if (found.has(definition)) return;
+    found.add(definition);
+    visit(definition, { FragmentSpread: (spread) => take("FragmentDefinition", spread.name.value) });
+  };
+  take("OperationDefinition", name);
+  return { kind: "Document", definitions: [...found] };
+}

@@ -1,8 +1,7 @@
 // Tools that read the schema, from the file or by introspection, see one graph, and the stored operations fit it.
 
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { codegen } from "@graphql-codegen/core";
 import * as typescript from "@graphql-codegen/typescript";
@@ -17,7 +16,7 @@ import {
   printSchema,
   validateSchema,
 } from "graphql";
-import { OPERATIONS_FOLDER, SCHEMA_FILE, ask } from "./bff.js";
+import { SCHEMA_FILE, ask, operationFiles } from "./bff.js";
 
 const SCHEMA = readFileSync(SCHEMA_FILE, "utf8");
 // What only routers read: defined in the file, not part of what clients may ask.
@@ -57,11 +56,7 @@ test("introspection and schema.graphql are the same graph, to the last descripti
 });
 
 test("codegen makes types of every stored operation", async () => {
-  const files = readdirSync(OPERATIONS_FOLDER).filter((name) => name.endsWith(".graphql"));
-  const documents = files.map((name) => {
-    const location = join(OPERATIONS_FOLDER, name);
-    return { location, document: parse(readFileSync(location, "utf8")) };
-  });
+  const documents = operationFiles();
   const operations = documents.flatMap(({ document }) =>
     document.definitions.filter(({ kind }) => kind === "OperationDefinition"),
   );
