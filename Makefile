@@ -15,9 +15,14 @@ run: $(READY) ## Run the BFF and the six services, seeded, on http://127.0.0.1:8
 	.venv/bin/bff dev --port $(PORT)
 
 test: $(READY) ## Run the tests, in parallel, without network
-	.venv/bin/python -m pytest -n auto -m "not slow"
+	.venv/bin/python -m pytest -n auto -m "not slow" -r s
 
 check: format lint types layers test schema-check ## Everything CI checks first: format, lint, types, layers, tests, schema
+
+clients: $(READY) ## Hold the npm packages that clients use against the BFF (needs Node 20.19 or newer)
+	@command -v npm >/dev/null || { echo "make clients: no npm found. Node 20.19+ is needed to test the npm packages; make test leaves them out without it."; exit 1; }
+	cd tests/integration/js && npm ci --no-audit --no-fund
+	NODE_CLIENTS_REQUIRED=1 .venv/bin/python -m pytest -n auto tests/integration/test_node_clients.py
 
 drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean clone
 	.venv/bin/python -m pytest -m slow --timeout 600
@@ -65,4 +70,4 @@ $(READY): pyproject.toml uv.lock
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	@touch $@
 
-.PHONY: help run test check drills soak format lint types layers schema-check schema contracts examples fix web
+.PHONY: help run test check clients drills soak format lint types layers schema-check schema contracts examples fix web

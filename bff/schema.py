@@ -17,13 +17,14 @@ from strawberry.types.execution import PreExecutionError
 
 from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
+from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.limits import LimitSettings, OperationLimits
 from resolvers.claims.queries import ClaimQueries
 from resolvers.context import Context, Documents, Info
 from resolvers.dashboard import DashboardQueries
 from resolvers.detections import DetectionQueries
 from resolvers.documents import DocumentQueries
-from resolvers.errors import BadUserInput, RequestError
+from resolvers.errors import RequestError
 from resolvers.integrations import IntegrationQueries
 from resolvers.mutations.claims import ClaimMutations
 from resolvers.mutations.documents import DocumentMutations
@@ -55,6 +56,7 @@ class Query(
     IntegrationQueries,
     SyncQueries,
     ServiceHealthQueries,
+    RouterQueries,
 ):
     """Every query field of every noun, in this order."""
 
@@ -145,16 +147,11 @@ class Schema(strawberry.federation.Schema):
 
         Strawberry's own hands whatever the representation holds to Python, which then complains.
         """
-        return [_entity(info, representation) for representation in representations]
+        return entities_of(info, representations)
 
-
-def _entity(info: Info, representation: object) -> Any:
-    given = representation if isinstance(representation, dict) else {}
-    type_name, entity_id = given.get("__typename"), given.get("id")
-    entity = NODE_TYPES.get(type_name) if isinstance(type_name, str) else None
-    if not hasattr(entity, "resolve_reference") or not isinstance(entity_id, str):
-        return BadUserInput("A representation is the `__typename` of an entity of this API, and its `id`.")
-    return entity.resolve_reference(info, entity_id)  # type: ignore[union-attr]
+    def as_str(self) -> str:
+        """The schema as text, complete: also the directives of federation are defined."""
+        return f"{super().as_str()}\n{DEFINITIONS}".rstrip()
 
 
 def build_schema(limits: LimitSettings | None = None) -> Schema:

@@ -1,0 +1,104 @@
+"""What a router asks of one graph among several: a schema to compose, and entities by their keys."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import strawberry
+from graphql import (
+    REMOVE,
+    FieldDefinitionNode,
+    ObjectTypeDefinitionNode,
+    Visitor,
+    parse,
+    print_ast,
+    visit,
+)
+
+from resolvers.context import Info
+from resolvers.errors import BadUserInput
+from resolvers.node import NODE_TYPES
+
+REPRESENTATIONS_AT_MOST = 1000  # ten pages of the largest size, crossed in one fetch of the router
+
+# As https://specs.apollo.dev/federation/v2.9 defines what the schema imports. Composition knows them; tools
+# that know GraphQL only (codegen, linters, `buildSchema`) refuse a schema that uses what it does not define.
+DEFINITIONS = '''
+"""Imports names of another specification."""
+directive @link(url: String!, as: String, for: link__Purpose, import: [link__Import]) repeatable on SCHEMA
+
+"""The fields by which other graphs name an object of this type."""
+directive @key(fields: federation__FieldSet!, resolvable: Boolean = true) repeatable on OBJECT | INTERFACE
+
+"""Other graphs may define the same type or field."""
+directive @shareable repeatable on OBJECT | FIELD_DEFINITION
+
+"""A selection of fields, without its outer braces."""
+scalar federation__FieldSet
+
+"""A name to import, or an object that renames it."""
+scalar link__Import
+
+"""What a linked specification is for."""
+enum link__Purpose {
+  """Needed to resolve fields safely."""
+  SECURITY
+
+  """Needed to execute operations."""
+  EXECUTION
+}
+'''
+
+
+@strawberry.type(name="_Service", description="This graph, as a router sees it.")
+class Service:
+    sdl: str = strawberry.field(
+        description=(
+            "The schema to compose: all of this graph but `Query.node`, which would promise the objects of "
+            "every graph and could find ours only."
+        )
+    )
+
+
+@strawberry.type
+class RouterQueries:
+    @strawberry.field(name="_service", description="For routers: what to compose.")
+    def service(self, info: Info) -> Service:
+        return Service(sdl=router_sdl(info.schema))
+
+
+@functools.cache
+def router_sdl(schema: strawberry.Schema) -> str:
+    """The part of a schema that a router may compose with other graphs."""
+    return print_ast(visit(parse(schema.as_str()), _WithoutNode()))
+
+
+class _WithoutNode(Visitor):
+    def enter_field_definition(self, field: FieldDefinitionNode, *where: Any) -> Any:
+        owners = [each.name.value for each in where[-1] if isinstance(each, ObjectTypeDefinitionNode)]
+        return REMOVE if (owners, field.name.value) == (["Query"], "node") else None
+
+
+def entities_of(info: Info, representations: Sequence[object]) -> list[Any]:
+    """Each representation's entity, in their order: an awaitable, or the error of its own place.
+
+    Nothing is asked before all are in hand, so that the loaders get them as one batch per type.
+
+    Raises:
+        BadUserInput: there are too many.
+    """
+    if len(representations) > REPRESENTATIONS_AT_MOST:
+        raise BadUserInput(
+            f"`representations` may name {REPRESENTATIONS_AT_MOST} entities at most; it names "
+            f"{len(representations)}. Ask for them in parts."
+        )
+    return [_entity(info, representation) for representation in representations]
+
+
+def _entity(info: Info, representation: object) -> Any:
+    given = representation if isinstance(representation, dict) else {}
+    type_name, entity_id = given.get("__typename"), given.get("id")
+    entity = NODE_TYPES.get(type_name) if isinstance(type_name, str) else None
+    if not hasattr(entity, "resolve_reference") or not isinstance(entity_id, str):
+        return BadUserInput("A representation is the `__typename` of an entity of this API, and its `id`.")
+    return entity.resolve_reference(info, entity_id)  # type: ignore[union-attr]

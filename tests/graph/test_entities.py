@@ -1,0 +1,192 @@
+"""Entities for a router: many are one batch, each stands alone, and a list too long is refused."""
+
+from typing import Any
+
+import pytest
+from bff_under_test import Bff, GraphAnswer, MakeBff
+from read_operations import claims_of, detections_of, payments_of, uploads_of
+
+from bff.auth import SCOPES, DevIssuer
+from bff.sandbox.seed import SELLERS
+from bff.sandbox.world import Seller, World
+from resolvers.global_ids import global_id
+
+FIRST, SECOND = SELLERS
+MOST = 1000  # representations that one fetch of a router may name: lists in lists are soon above a page
+DOCUMENT = """query($all: [_Any!]!) {
+  _entities(representations: $all) { __typename ... on Node { id } }
+}"""
+OWNERS = {
+    "Claim": "refund-engine",
+    "Detection": "integrations",
+    "DetectionRun": "integrations",
+    "Document": "cost-docs",
+    "Integration": "integrations",
+    "Payment": "stripe",
+    "Sync": "integrations",
+}
+READS = {
+    "Claim": "claims:read",
+    "Detection": "detections:read",
+    "DetectionRun": "detections:read",
+    "Document": "documents:read",
+    "Integration": "integrations:read",
+    "Payment": "payments:read",
+    "Sync": "integrations:read",
+}
+
+
+def ids_of(world: World, seller: Seller) -> dict[str, list[str]]:
+    """Ids of each type of entity that are a seller's own."""
+    syncs = [row["sync_id"] for row in world.syncs.values() if row["user_id"] == seller.user_id]
+    keys = {
+        "Claim": [row["id"] for row in claims_of(world, seller)],
+        "Detection": [row["id"] for row in detections_of(world, seller)],
+        "DetectionRun": syncs,
+        "Document": [row["id"] for row in uploads_of(world, seller)],
+        "Integration": ["amazon", "gmail", "stripe"],
+        "Payment": [row["id"] for row in payments_of(world, seller)],
+        "Sync": syncs,
+    }
+    return {name: [global_id(name, key) for key in found] for name, found in keys.items()}
+
+
+def references(type_name: str, ids: list[str]) -> list[dict[str, str]]:
+    return [{"__typename": type_name, "id": each} for each in ids]
+
+
+def one_of_each(world: World, seller: Seller) -> list[dict[str, str]]:
+    return [references(name, ids)[0] for name, ids in ids_of(world, seller).items()]
+
+
+async def ask(bff: Bff, representations: list[Any], **options: Any) -> GraphAnswer:
+    return await bff.ask(DOCUMENT, all=representations, **options)
+
+
+@pytest.mark.parametrize("seller", SELLERS, ids=["first", "second"])
+@pytest.mark.parametrize("type_name", sorted(OWNERS.keys() - {"Document"}))
+async def test_many_entities_are_one_batch(make_bff: MakeBff, type_name: str, seller: Seller):
+    """A router sends the keys of a whole screen at once: asking for each would be N+1 across two graphs."""
+    bff = await make_bff(claims=120)
+    ids = ids_of(bff.sandbox.world, seller)[type_name]
+    bff.calls()
+
+    answer = await ask(bff, references(type_name, ids[:100]), seller=seller)
+
+    assert answer.errors == []
+    assert [entity["id"] for entity in answer.data["_entities"]] == ids[:100]
+    assert bff.calls() == {OWNERS[type_name]: 1}
+
+
+async def test_a_hundred_claims_cost_what_five_cost(make_bff: MakeBff):
+    """The promise holds for a router as for a screen: calls do not grow with the list."""
+    bff = await make_bff(claims=120)
+    ids = ids_of(bff.sandbox.world, FIRST)["Claim"]
+    costs = []
+    for count in (5, 20, 100):
+        bff.calls()
+        assert (await ask(bff, references("Claim", ids[-count:]))).errors == []
+        costs.append(bff.calls())
+
+    assert costs == [{"refund-engine": 1}] * 3
+
+
+async def test_documents_are_asked_one_by_one(bff: Bff):
+    """Cost docs cannot be asked for several: the price is one call for each, and repeats are free."""
+    ids = ids_of(bff.sandbox.world, FIRST)["Document"][:6]
+    bff.calls()
+
+    answer = await ask(bff, references("Document", ids * 3))
+
+    assert answer.errors == []
+    assert [entity["id"] for entity in answer.data["_entities"]] == ids * 3
+    assert bff.calls() == {"cost-docs": len(ids)}
+
+
+async def test_types_are_asked_side_by_side(bff: Bff):
+    """One fetch of the router may name objects of every owner: each in its place, none waits for another."""
+    mixed = one_of_each(bff.sandbox.world, FIRST) * 2
+    bff.calls()
+
+    answer = await ask(bff, mixed)
+
+    assert answer.errors == []
+    assert [(each["__typename"], each["id"]) for each in answer.data["_entities"]] == [
+        (each["__typename"], each["id"]) for each in mixed
+    ]
+    calls = bff.calls()
+    assert calls == {"refund-engine": 1, "integrations": 3, "cost-docs": 1, "stripe": 1}
+
+
+@pytest.mark.parametrize("service", sorted(set(OWNERS.values())))
+async def test_an_outage_costs_its_own_entities(bff: Bff, service: str):
+    """An owner that is down must not take down what another graph shows beside its entities."""
+    bff.sandbox.down.add(service)
+    mixed = one_of_each(bff.sandbox.world, FIRST)
+    lost = [place for place, each in enumerate(mixed) if OWNERS[each["__typename"]] == service]
+
+    answer = await ask(bff, mixed)
+
+    assert [place for place, each in enumerate(answer.data["_entities"]) if each is None] == lost
+    assert sorted(
+        (error["path"], error["extensions"]["code"], error["extensions"]["service"])
+        for error in answer.errors
+    ) == [(["_entities", place], "SERVICE_UNAVAILABLE", service) for place in lost]
+
+
+@pytest.mark.parametrize("scope", sorted(set(READS.values())))
+async def test_a_missing_scope_costs_its_own_entities(bff: Bff, scope: str):
+    """Through the router, a token opens exactly what it opens at the front door, before anybody is asked."""
+    mixed = one_of_each(bff.sandbox.world, FIRST)
+    shut = [place for place, each in enumerate(mixed) if READS[each["__typename"]] == scope]
+    token = DevIssuer(bff.settings.jwt_secret).token(
+        user_id=FIRST.user_id,
+        email=FIRST.email,
+        name=FIRST.name,
+        stripe_user_id=FIRST.stripe_user_id,
+        scopes=[each for each in SCOPES if each != scope],
+    )
+    bff.calls()
+
+    answer = await bff.ask_with({"authorization": f"Bearer {token}"}, DOCUMENT, all=mixed)
+    calls = bff.calls()
+    everything = await ask(bff, mixed)
+
+    assert [place for place, each in enumerate(answer.data["_entities"]) if each is None] == shut
+    assert sorted((error["path"], error["extensions"]["code"]) for error in answer.errors) == [
+        (["_entities", place], "FORBIDDEN") for place in shut
+    ]
+    open_to = {OWNERS[each["__typename"]] for each in mixed if READS[each["__typename"]] != scope}
+    assert calls.keys() == open_to
+    assert everything.errors == []
+
+
+@pytest.mark.parametrize(("viewer", "owner"), [(FIRST, SECOND), (SECOND, FIRST)], ids=["first", "second"])
+async def test_a_strangers_entity_is_none(bff: Bff, viewer: Seller, owner: Seller):
+    """Keys travel between graphs: knowing one must not open what it names, nor tell that it exists."""
+    private = OWNERS.keys() - {"Integration"}  # of which every seller has the same
+    theirs = [each for each in one_of_each(bff.sandbox.world, owner) if each["__typename"] in private]
+    own = [each for each in one_of_each(bff.sandbox.world, viewer) if each["__typename"] in private]
+
+    answer = await ask(bff, theirs + own, seller=viewer)
+
+    assert answer.errors == []
+    assert answer.data["_entities"][: len(theirs)] == [None] * len(theirs)
+    assert [each["id"] for each in answer.data["_entities"][len(theirs) :]] == [each["id"] for each in own]
+
+
+async def test_too_many_representations_are_refused(bff: Bff):
+    """Ten thousand keys would be read for minutes; what one request may name is bounded, and it is said."""
+    claim = references("Claim", ids_of(bff.sandbox.world, FIRST)["Claim"])[0]
+    bff.calls()
+
+    refused = await ask(bff, [claim] * 10_000)
+    calls = bff.calls()
+    most = await ask(bff, [claim] * MOST)
+
+    assert refused.data is None
+    [error] = refused.errors
+    assert error["extensions"]["code"] in ("BAD_USER_INPUT", "QUERY_TOO_COMPLEX")
+    assert "10000" in error["message"]
+    assert calls == {}
+    assert (most.errors, len(most.data["_entities"])) == ([], MOST)
