@@ -19,8 +19,6 @@ from resolvers.context import Info
 from resolvers.errors import BadUserInput
 from resolvers.node import NODE_TYPES
 
-REPRESENTATIONS_AT_MOST = 1000  # ten pages of the largest size, crossed in one fetch of the router
-
 # As https://specs.apollo.dev/federation/v2.9 defines what the schema imports. Composition knows them; tools
 # that know GraphQL only (codegen, linters, `buildSchema`) refuse a schema that uses what it does not define.
 DEFINITIONS = '''
@@ -82,16 +80,9 @@ class _WithoutNode(Visitor):
 def entities_of(info: Info, representations: Sequence[object]) -> list[Any]:
     """Each representation's entity, in their order: an awaitable, or the error of its own place.
 
-    Nothing is asked before all are in hand, so that the loaders get them as one batch per type.
-
-    Raises:
-        BadUserInput: there are too many.
+    Nothing is asked before all are in hand, so that the loaders get them as one batch per type. `limits.py`
+    says how many there may be, as of any list.
     """
-    if len(representations) > REPRESENTATIONS_AT_MOST:
-        raise BadUserInput(
-            f"`representations` may name {REPRESENTATIONS_AT_MOST} entities at most; it names "
-            f"{len(representations)}. Ask for them in parts."
-        )
     return [_entity(info, representation) for representation in representations]
 
 

@@ -122,15 +122,14 @@ test("an owner that is down costs its fields: through the router, with the code 
   }
 });
 
-test("ten thousand representations are refused with a code, and ask nobody", async () => {
-  const representations = Array(10_000).fill({ __typename: "Claim", id: ids[0] });
+test("more representations than one fetch may name are refused with a code, and ask nobody", async () => {
+  const representations = Array(2000).fill({ __typename: "Claim", id: ids[0] });
   const query = "query ($all: [_Any!]!) { _entities(representations: $all) { __typename } }";
 
   const { result, requests } = await upstreamRequestsOf(() => ask(query, { all: representations }));
 
   assert.equal(result.data ?? null, null);
-  assert.match(result.errors[0].extensions.code, /^(BAD_USER_INPUT|QUERY_TOO_COMPLEX)$/);
-  assert.equal(result.errors.length, 1);
+  assert.deepEqual(result.errors.map((error) => error.extensions.code), ["QUERY_TOO_COMPLEX"]);
   assert.deepEqual(requests, {});
 });
 
