@@ -166,7 +166,8 @@ class Memory(httpx.AsyncBaseTransport):
         if response.is_success and question.freshness and question.freshness.stale_s:
             received_at_s = response.extensions[RECEIVED_AT].timestamp()
             kept = Kept(response.content, received_at_s, asked_at_s)
-            await self._shelf.put(key, kept, keep_s=question.freshness.stale_s)
+            if asked_at_s > await self._written_until_s(question):  # or it would push a newer one off
+                await self._shelf.put(key, kept, keep_s=question.freshness.stale_s)
         return response
 
     def _landed(self, key: str, flight: _Flight) -> None:
