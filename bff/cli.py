@@ -23,12 +23,13 @@ from bff.sandbox.faults import parse_words
 from bff.sandbox.sandbox import DEV_SECRETS, PORTS, SERVICES, Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.schema import build_schema
-from bff.settings import DEV_SECRET, ServiceSettings, Settings
+from bff.settings import DEV_SECRET, Settings
 from bff.telemetry import configure_logging
 from bff.trusted import manifest_of
 from clients.errors import DatabaseTooNew
 from clients.store.checked_list import BadLine, checked_list
 from clients.store.store import Store
+from clients.transport import ServiceSettings
 
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stripe_ids = typer.Typer(no_args_is_help=True, help="The map of claims to stripe's integers.")

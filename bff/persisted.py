@@ -142,7 +142,8 @@ class PersistedDocuments:
         if self._shelf and asked.keep_as:
             content = asked.document.encode()
             if len(content) <= KEPT_BYTES_AT_MOST:
-                await self._shelf.put(_key(asked.keep_as), Kept(content, time.time()), keep_s=KEEP_S)
+                now_s = time.time()
+                await self._shelf.put(_key(asked.keep_as), Kept(content, now_s, now_s), keep_s=KEEP_S)
         if asked.unknown:
             self._warn(sha256(asked.document), operation)
 

@@ -13,25 +13,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bff.limits import LimitSettings
 from bff.trusted import Trust
-from clients.chain.breaker import BreakerSettings
-from clients.transport import UpstreamSettings
+from clients.transport import ServiceSettings, UpstreamSettings
 
 DEV_SECRET = "dev-only-never-in-production-0123456789"  # noqa: S105  # printed at every dev start
 SECRET_CHARS_AT_LEAST = 32
-
-
-class ServiceSettings(BaseModel):
-    """How one service is asked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    jwt_secret: SecretStr | None = Field(
-        default=None, description="Signs the tokens this service reads; `JWT_SECRET` when absent."
-    )
-    timeout_s: float = Field(default=2.0, gt=0, le=30, description="Longest wait for one answer, in seconds.")
-    connections: int = Field(default=100, ge=1, le=1000, description="Open connections at most.")
-    in_flight: int = Field(default=25, ge=1, le=1000, description="Requests under way at most.")
-    breaker: BreakerSettings = BreakerSettings()
 
 
 class SocketSettings(BaseModel):
@@ -215,11 +200,6 @@ def misspelt(environ: Mapping[str, str]) -> list[str]:
 
 
 def _upstream(url: AnyHttpUrl, service: ServiceSettings, secret: SecretStr | None) -> UpstreamSettings:
-    return UpstreamSettings(
-        base_url=url,
-        jwt_secret=service.jwt_secret or secret if secret else None,
-        timeout_s=service.timeout_s,
-        connections=service.connections,
-        in_flight=service.in_flight,
-        breaker=service.breaker,
-    )
+    """Where a service is and how it is asked; `secret` signs its tokens unless it has one of its own."""
+    how = {name: getattr(service, name) for name in ServiceSettings.model_fields}
+    return UpstreamSettings(base_url=url, **{**how, "jwt_secret": service.jwt_secret or secret})

@@ -42,11 +42,7 @@ class ClaimRecord(Record):
 
 
 class ClaimChanges(TypedDict, total=False):
-    """What may be changed of a claim; what is left out stays as it is.
-
-    The engine makes the names of columns of whatever keys it is sent, hence the closed list. Its status is
-    nobody's to set through us: "paid" sets off a charge there that always fails.
-    """
+    """What may be changed of a claim. Keys become SQL text there, hence the closed list."""
 
     claim_amount: Decimal  # above 0, at most two decimals
     product_category: str  # 1 to 100 characters
@@ -199,9 +195,7 @@ class RefundEngine:
 
         Raises:
             UpstreamConflict: the number is taken, whoever's it is; `claim_by_case_number` tells.
-            UpstreamRejected: 400, something is missing.
-            UpstreamError: where `maybe_done`, the same read settles it. Whatever its database refuses is a
-                500 that looks like any other.
+            UpstreamError: where `maybe_done`, the same read settles it. What its database refuses is a 500.
 
         Source: `POST /api/v1/claims`, createClaim, refund-engine.openapi.yaml.
         """

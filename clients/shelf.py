@@ -1,5 +1,7 @@
 """Where answers are kept for a while: bytes and when they were received, under a key that names the viewer.
 
+Beside them, when a viewer last wrote what some answers tell of: what was asked before that is not repeated.
+
 In memory by default, in Valkey or Redis where replicas share. Nothing is pickled: what is kept is read
 without executing anything.
 """
@@ -23,15 +25,18 @@ SEEK_EVERY_S = 1.0  # while it is out of reach
 UNREACHABLE = (CacheBackendInteractionError, RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger()
-_HEAD = struct.Struct(">d")  # epoch seconds
+CLOCKS_APART_S = 1.0  # of replicas, at most
+_HEAD = struct.Struct(">dd")  # epoch seconds
+_MARK = struct.Struct(">d")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The body of a good answer, and when it was received."""
+    """The body of a good answer, when it was received, and when it was asked for."""
 
     content: bytes
     received_at_s: float  # epoch
+    asked_at_s: float
 
     @property
     def age_s(self) -> float:
@@ -42,15 +47,17 @@ class Kept:
         return datetime.fromtimestamp(self.received_at_s, UTC)
 
     def packed(self) -> bytes:
-        return _HEAD.pack(self.received_at_s) + self.content
+        return _HEAD.pack(self.received_at_s, self.asked_at_s) + self.content
 
     @classmethod
     def unpacked(cls, packed: object) -> "Kept | None":
         """None for what `packed` has not made: others can write to a shared shelf."""
         if not isinstance(packed, bytes) or len(packed) < _HEAD.size:
             return None
-        [received_at_s] = _HEAD.unpack_from(packed)
-        return cls(packed[_HEAD.size :], received_at_s) if 0 <= received_at_s <= time.time() + 60 else None
+        received_at_s, asked_at_s = _HEAD.unpack_from(packed)
+        if not 0 <= asked_at_s <= received_at_s <= time.time() + 60:
+            return None
+        return cls(packed[_HEAD.size :], received_at_s, asked_at_s)
 
 
 class Shelf(Protocol):
@@ -61,6 +68,10 @@ class Shelf(Protocol):
     async def put(self, key: str, kept: Kept, *, keep_s: float) -> None: ...
 
     async def drop(self, key: str) -> None: ...
+
+    async def mark_written(self, name: str, until_s: float, *, keep_s: float) -> None: ...
+
+    async def written_until_s(self, name: str) -> float: ...
 
     async def open(self) -> None: ...
 
@@ -85,6 +96,14 @@ class MemoryShelf:
     async def drop(self, key: str) -> None:
         await self._cache.delete(key)
 
+    async def mark_written(self, name: str, until_s: float, *, keep_s: float) -> None:
+        """Note that `name` was written, or may be until then (epoch)."""
+        await self._cache.set(name, _MARK.pack(until_s), expire=keep_s)
+
+    async def written_until_s(self, name: str) -> float:
+        """Epoch; 0 when nobody noted a write."""
+        return _mark_in(await self._cache.get(name))
+
     async def open(self) -> None:
         await self._cache.init()
 
@@ -105,6 +124,7 @@ class SharedShelf:
         self._shared.setup(url, pickle_type="null", suppress=False, socket_timeout=PATIENCE_S)
         self._own = MemoryShelf(entries)
         self._seeking: asyncio.Task[None] | None = None
+        self._untold: dict[str, tuple[float, float]] = {}  # writes that the others do not know of yet
 
     @property
     def lost(self) -> bool:
@@ -147,6 +167,34 @@ class SharedShelf:
             except UNREACHABLE as exc:
                 self._lose(exc)
 
+    async def mark_written(self, name: str, until_s: float, *, keep_s: float) -> None:
+        await self._own.mark_written(name, until_s, keep_s=keep_s)
+        self._untold[name] = (until_s + CLOCKS_APART_S, keep_s)
+        while len(self._untold) > ENTRIES_AT_MOST:
+            del self._untold[next(iter(self._untold))]
+        if not self.lost:
+            try:
+                await self._tell()
+            except UNREACHABLE as exc:
+                self._lose(exc)
+
+    async def written_until_s(self, name: str) -> float:
+        own = await self._own.written_until_s(name)
+        if not self.lost:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    return max(own, _mark_in(await self._shared.get(name)))
+            except UNREACHABLE as exc:
+                self._lose(exc)
+        return own
+
+    async def _tell(self) -> None:
+        for name, (until_s, keep_s) in list(self._untold.items()):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._shared.set(name, _MARK.pack(until_s), expire=keep_s)
+            if self._untold.get(name) == (until_s, keep_s):
+                del self._untold[name]
+
     async def open(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -172,9 +220,17 @@ class SharedShelf:
             with contextlib.suppress(*UNREACHABLE):
                 async with asyncio.timeout(PATIENCE_S):
                     await self._shared.ping()
+                await self._tell()
                 log.info("shelf.found")
                 self._seeking = None
                 return
+
+
+def _mark_in(packed: object) -> float:
+    if not isinstance(packed, bytes) or len(packed) != _MARK.size:
+        return 0.0
+    [until_s] = _MARK.unpack(packed)
+    return float(until_s)
 
 
 def shelf_at(url: str | None, *, entries: int = ENTRIES_AT_MOST) -> MemoryShelf | SharedShelf:

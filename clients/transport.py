@@ -3,7 +3,7 @@
 A client method (`clients/refund_engine.py` and its neighbours) says what to ask; this file asks it:
 
     Upstream.call   budget, credentials, parsing, errors
-    chain           the links a request passes, outermost first; the only place that orders them
+    chain           the links a request passes, in `clients/chain/links.py`
     network         the last link in production; tests and `bff dev` hand in another
 """
 
@@ -24,14 +24,11 @@ from interlock import State
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from clients.caller import Caller, Freshest
-from clients.chain.attempt import Attempt
-from clients.chain.breaker import Breaker, BreakerSettings
-from clients.chain.bulkhead import Bulkhead
-from clients.chain.memory import IS_STALE, RECEIVED_AT, Memory
-from clients.chain.observed import Observed, Outcome
+from clients.chain.breaker import BreakerSettings
+from clients.chain.links import chain
+from clients.chain.memory import IS_STALE, RECEIVED_AT
+from clients.chain.observed import Outcome
 from clients.chain.question import MAYBE_DONE, VALUE, Disguise, Question
-from clients.chain.rehearsal import Rehearsal
-from clients.chain.retry import Retries
 from clients.errors import ContractBroken, UpstreamError, UpstreamNotFound
 from clients.failures import error_of_answer, error_of_transport, said_in
 from clients.freshness import FRESHNESS, OUTDATES
@@ -46,14 +43,14 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 PROBLEMS_LOGGED = 5  # of a body in a shape that was not agreed
 
 
-class UpstreamSettings(BaseModel):
-    """How to reach one upstream service."""
+class ServiceSettings(BaseModel):
+    """How one service is asked, wherever it is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: AnyHttpUrl
     jwt_secret: SecretStr | None = Field(
-        default=None, description="Signs the tokens this service reads; none for mcde and the predictor."
+        default=None,
+        description="Signs the tokens this service reads; `JWT_SECRET` when absent (mcde, predictor: none).",
     )
     timeout_s: float = Field(default=2.0, gt=0, le=30, description="Longest wait for one answer, in seconds.")
     connect_timeout_s: float = Field(
@@ -62,6 +59,12 @@ class UpstreamSettings(BaseModel):
     connections: int = Field(default=100, ge=1, le=1000, description="Open connections at most.")
     in_flight: int = Field(default=25, ge=1, le=1000, description="Requests under way at most.")
     breaker: BreakerSettings = BreakerSettings()
+
+
+class UpstreamSettings(ServiceSettings):
+    """How to reach one upstream service, and how it is asked."""
+
+    base_url: AnyHttpUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,41 +100,6 @@ def network(settings: UpstreamSettings) -> httpx.AsyncBaseTransport:
     )
 
 
-@dataclass(frozen=True)
-class Chain:
-    """The links that each request to one service passes, outermost first; the only place that orders them.
-
-    memory       repeats what is fresh, asks once for many, prefers stale to nothing, holds the deadline
-    rehearsal    stands in for the service where the caller wants to see an outage
-    observed     reads the answer, and tells the health monitor how it went
-    bulkhead     25 requests at once, the next waits half a second
-    retries      a second attempt where it is safe, affordable and in time
-    breaker      leaves a failing service alone for a while
-    attempt      one request that leaves, within the service's limit; logs it, reads the quota
-    base         the network, a service in this process, or a test's routes
-    """
-
-    first: httpx.AsyncBaseTransport
-    breaker: Breaker
-    quota: Quota
-
-
-def chain(
-    name: str,
-    settings: UpstreamSettings,
-    base: httpx.AsyncBaseTransport,
-    *,
-    shelf: Shelf,
-    reserve_s: float,
-    on_outcome: Callable[[Outcome], None],
-) -> Chain:
-    """Put the links of one service together; `base` is the last."""
-    quota = Quota()
-    breaker = Breaker(Attempt(base, quota, reserve_s=reserve_s), name, settings.breaker)
-    asking = Observed(Bulkhead(Retries(breaker), settings.in_flight), on_outcome)
-    return Chain(Memory(Rehearsal(asking), shelf, reserve_s=reserve_s), breaker, quota)
-
-
 class Upstream:
     """One service behind us, for the life of the process."""
 
@@ -157,7 +125,15 @@ class Upstream:
         self._limit_s = settings.timeout_s
         self._phases = {"connect": settings.connect_timeout_s}  # the rest is bounded as a whole
         self._mint = TokenMint(name, settings.jwt_secret) if settings.jwt_secret else None
-        self._chain = chain(name, settings, base, shelf=shelf, reserve_s=reserve_s, on_outcome=on_outcome)
+        self._chain = chain(
+            name,
+            settings.breaker,
+            base,
+            in_flight=settings.in_flight,
+            shelf=shelf,
+            reserve_s=reserve_s,
+            on_outcome=on_outcome,
+        )
 
     @property
     def circuit(self) -> State:

@@ -1,1 +1,1 @@
-"""The links that a request passes on its way to a service, one file a link; `transport.py` orders them."""
+"""The links that a request passes on its way to a service, one file a link; `links.py` orders them."""

@@ -1,25 +1,33 @@
 """The outermost link: repeats answers while they are fresh, asks once for many, and prefers stale to nothing.
 
+A write ends what its viewer was told before: the answers that `OUTDATES` names are neither repeated after it,
+nor shared if they were asked for before it ended.
+
 Everything here is the viewer's own: the key of what is kept and of what is in flight names them. Only answers
 that were read and understood are kept; a failure is never repeated.
 """
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import httpx
 
-from clients.caller import Deadline, Freshest
-from clients.chain.question import VALUE, Question, question_of
+from clients.caller import Deadline, Freshest, Viewer
+from clients.chain.question import MAYBE_DONE, VALUE, Question, question_of
 from clients.errors import ContractBroken
 from clients.failures import said_in
+from clients.freshness import FRESHNESS, OUTDATES
 from clients.shelf import Kept, Shelf
 
 RECEIVED_AT = "received_at"  # the response extension that tells when the answer was received
 IS_STALE = "is_stale"  # and the one that an old answer carries where a new one could not be had
+WORK_LASTS_S = 30.0  # at most, of a write that was given up: no service is ever waited for longer
+MARK_KEPT_S = WORK_LASTS_S + max(freshness.stale_s for freshness in FRESHNESS.values())
+WRITTEN_TO = frozenset(read for reads in OUTDATES.values() for read in reads)
 WAITED_SHARE = 0.5  # of what is left, where an old answer is at hand: whoever is asked next needs the rest
 
 
@@ -29,6 +37,7 @@ class _Flight:
 
     task: asyncio.Task[httpx.Response]
     deadline: Deadline  # the latest of those who wait
+    asked_at_s: float  # epoch
     waiting: int = 0
 
 
@@ -40,14 +49,20 @@ class Memory(httpx.AsyncBaseTransport):
         self._shelf = shelf
         self._reserve_s = reserve_s
         self._flights: dict[str, _Flight] = {}
+        self._marking: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         question = question_of(request)
+        if question.outdates and question.caller.viewer:
+            return await self._written(question, question.caller.viewer, request)
         key, freshness = _key(question, request), question.freshness
         if key is None or freshness is None or question.upstream in question.caller.rehearsed:
             # Whoever rehearses an outage wants to see its errors, and it is nobody else's outage.
             return await self._within_deadline(question, lambda: self._live(request))
+        written_until_s = await self._written_until_s(question)
         kept = await self._shelf.get(key) if freshness.stale_s else None
+        if kept and kept.asked_at_s <= written_until_s:
+            kept = None
         if kept and kept.age_s < freshness.fresh_s:
             repeated = _repeated(question, kept, Freshest.CACHED, request)
             if repeated:
@@ -55,7 +70,7 @@ class Memory(httpx.AsyncBaseTransport):
         try:
             response = await self._within_deadline(
                 question,
-                lambda: self._shared(key, question, request),
+                lambda: self._shared(key, question, request, written_until_s),
                 share=WAITED_SHARE if kept else 1.0,
             )
         except (httpx.RequestError, ContractBroken):
@@ -73,6 +88,31 @@ class Memory(httpx.AsyncBaseTransport):
         for flight in list(self._flights.values()):
             flight.task.cancel()
         await self._inner.aclose()
+
+    async def _written(self, question: Question, viewer: Viewer, request: httpx.Request) -> httpx.Response:
+        lasts_s = WORK_LASTS_S
+        try:
+            response = await self._within_deadline(question, lambda: self._live(request))
+            if response.is_success:
+                lasts_s = 0.0
+            return response
+        finally:
+            if request.extensions.get(MAYBE_DONE):  # whether or not anybody still waits for it
+                marking = asyncio.create_task(self._outdate(question, viewer, time.time() + lasts_s))
+                self._marking.add(marking)
+                marking.add_done_callback(self._marking.discard)
+                await asyncio.shield(marking)
+
+    async def _outdate(self, question: Question, viewer: Viewer, until_s: float) -> None:
+        for read in question.outdates:
+            name = _written_name(question.upstream, viewer, read)
+            await self._shelf.mark_written(name, until_s, keep_s=MARK_KEPT_S)
+
+    async def _written_until_s(self, question: Question) -> float:
+        viewer = question.caller.viewer
+        if viewer is None or question.operation not in WRITTEN_TO:
+            return 0.0
+        return await self._shelf.written_until_s(_written_name(question.upstream, viewer, question.operation))
 
     async def _within_deadline(
         self, question: Question, ask: Callable[[], Awaitable[httpx.Response]], *, share: float = 1.0
@@ -93,14 +133,19 @@ class Memory(httpx.AsyncBaseTransport):
         response.extensions[RECEIVED_AT] = datetime.now(UTC)
         return response
 
-    async def _shared(self, key: str, question: Question, request: httpx.Request) -> httpx.Response:
+    async def _shared(
+        self, key: str, question: Question, request: httpx.Request, written_until_s: float
+    ) -> httpx.Response:
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or flight.asked_at_s <= written_until_s:
+            asked_at_s = time.time()
             deadline = Deadline(question.caller.deadline.remaining_s())  # whoever asks first may leave first
             question = replace(question, caller=replace(question.caller, deadline=deadline))
             request.extensions["question"] = question
             flight = self._flights[key] = _Flight(
-                asyncio.create_task(self._asked_and_kept(key, question, request)), deadline
+                asyncio.create_task(self._asked_and_kept(key, question, request, asked_at_s)),
+                deadline,
+                asked_at_s,
             )
             flight.task.add_done_callback(lambda _: self._landed(key, flight))
         flight.deadline.stretch_to(question.caller.deadline)
@@ -114,12 +159,15 @@ class Memory(httpx.AsyncBaseTransport):
                 self._landed(key, flight)
                 flight.task.cancel()
 
-    async def _asked_and_kept(self, key: str, question: Question, request: httpx.Request) -> httpx.Response:
+    async def _asked_and_kept(
+        self, key: str, question: Question, request: httpx.Request, asked_at_s: float
+    ) -> httpx.Response:
         response = await self._live(request)
         if response.is_success and question.freshness and question.freshness.stale_s:
             received_at_s = response.extensions[RECEIVED_AT].timestamp()
-            kept = Kept(response.content, received_at_s)
-            await self._shelf.put(key, kept, keep_s=question.freshness.stale_s)
+            kept = Kept(response.content, received_at_s, asked_at_s)
+            if asked_at_s > await self._written_until_s(question):  # or it would push a newer one off
+                await self._shelf.put(key, kept, keep_s=question.freshness.stale_s)
         return response
 
     def _landed(self, key: str, flight: _Flight) -> None:
@@ -155,8 +203,15 @@ def _key(question: Question, request: httpx.Request) -> str | None:
     if viewer is None or question.freshness is None or question.writes:
         return None
     asked = hashlib.sha256(b"\0".join((request.method.encode(), request.url.raw_path, request.content)))
-    who = f"{viewer.user_id}:{viewer.stripe_user_id}"
-    return f"answer:{question.upstream}:{who}:{question.operation}:{asked.hexdigest()}"
+    return f"answer:{question.upstream}:{_who(viewer)}:{question.operation}:{asked.hexdigest()}"
+
+
+def _written_name(upstream: str, viewer: Viewer, read: str) -> str:
+    return f"written:{upstream}:{_who(viewer)}:{read}"
+
+
+def _who(viewer: Viewer) -> str:
+    return f"{viewer.user_id}:{viewer.stripe_user_id}"
 
 
 def _cannot_answer(question: Question, response: httpx.Response) -> bool:

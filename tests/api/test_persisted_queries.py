@@ -180,7 +180,7 @@ async def test_the_store_is_bounded():
 async def test_what_others_wrote_to_the_store_is_not_run():
     """A shared store is another program's too: the hash is proven on the way out as on the way in."""
     shelf = MemoryShelf()
-    await shelf.put(f"document:{sha256(DOCUMENT)}", Kept(b"{ stolen }", 1.0), keep_s=60)
+    await shelf.put(f"document:{sha256(DOCUMENT)}", Kept(b"{ stolen }", 1.0, 1.0), keep_s=60)
     documents = PersistedDocuments(TrustedDocuments({}), Trust.OFF, shelf)
 
     with pytest.raises(PersistedQueryNotFound):

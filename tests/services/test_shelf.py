@@ -28,7 +28,7 @@ PAGE = {"data": [], "pagination": {"total": 7}}
 
 
 def kept_now(content=b'{"data":[]}'):
-    return Kept(content, time.time())
+    return Kept(content, time.time(), time.time() - 0.01)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_address_decides():
 
 def test_what_is_kept_survives_packing():
     """To the microsecond: a stale answer must have the `asOf` that it had."""
-    kept = Kept(b"{}", NOON.timestamp())
+    kept = Kept(b"{}", NOON.timestamp(), NOON.timestamp() - 0.5)
 
     assert Kept.unpacked(kept.packed()) == kept
     assert Kept.unpacked(kept.packed()).received_at == NOON
@@ -67,9 +67,11 @@ def test_what_is_kept_survives_packing():
         b"short",
         7,
         "text",
-        struct.pack(">d", float("nan")) + b"{}",
-        struct.pack(">d", float("inf")) + b"{}",
-        struct.pack(">d", -1.0) + b"{}",
+        struct.pack(">dd", float("nan"), float("nan")) + b"{}",
+        struct.pack(">dd", float("inf"), float("inf")) + b"{}",
+        struct.pack(">dd", -1.0, -1.0) + b"{}",
+        struct.pack(">dd", 1.0, 2.0) + b"{}",  # answered before it was asked
+        struct.pack(">d", 1.0) + b'{"data": []}',  # as an older version packed
         pickle.dumps({"a": 1}),
     ],
     ids=repr,
@@ -124,7 +126,7 @@ async def test_the_newer_of_two_is_given(valkey, shared):
     """What this process kept while Valkey was away, or another kept since: the seller gets the latest."""
     second = SharedShelf(valkey.connection_url)
     await second.open()
-    old, new = Kept(b"old", time.time() - 60), kept_now(b"new")
+    old, new = Kept(b"old", time.time() - 60, time.time() - 61), kept_now(b"new")
 
     await shared.put(ANNS, old, keep_s=600)
     await second.put(ANNS, new, keep_s=600)
@@ -137,14 +139,14 @@ async def test_the_newer_of_two_is_given(valkey, shared):
 
 async def test_what_is_written_is_plain_bytes_with_an_end(valkey, shared):
     """Nothing that is read there can be executed, and nothing of a seller's lies there for ever."""
-    kept = Kept(b'{"data":[]}', NOON.timestamp())
+    kept = Kept(b'{"data":[]}', NOON.timestamp(), NOON.timestamp())
     await shared.put(ANNS, kept, keep_s=600)
 
     with valkey.client() as client:
         [key] = client.keys()
         written, ends_in_ms = client.get(key), client.pttl(key)
 
-    packed = struct.pack(">d", NOON.timestamp()) + b'{"data":[]}'
+    packed = struct.pack(">dd", NOON.timestamp(), NOON.timestamp()) + b'{"data":[]}'
     assert (key.decode(), written) == (ANNS, b"bytes:" + packed)  # the word in front is cashews'
     assert 590_000 < ends_in_ms <= 600_000
 
