@@ -45,14 +45,15 @@ def priced_contracts(schema: Schema) -> dict[str, dict[str, int]]:
         name: {
             service: calls.at_most
             for service, calls in sorted(
-                explain(schema, document, _largest(schema, document)).services.items()
+                explain(schema, document, largest_variables(schema, document)).services.items()
             )
         }
         for name, document in sorted(stored_operations().items())
     }
 
 
-def _largest(schema: Schema, document: str) -> dict[str, Any]:
+def largest_variables(schema: Schema, document: str) -> dict[str, Any]:
+    """Variables with which a stored operation costs most: the largest pages, and any value elsewhere."""
     operation = parse(document).definitions[0]
     assert isinstance(operation, OperationDefinitionNode), "a stored document begins with its operation"
     variables: dict[str, Any] = {}

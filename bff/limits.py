@@ -54,7 +54,11 @@ class LimitSettings(BaseModel):
     aliases: int = Field(default=15, ge=0, description="Aliases at most.")
     roots: int = Field(default=10, ge=1, description="Root fields at most.")
     directives: int = Field(default=20, ge=0, description="Directives at most.")
-    list_items: int = Field(default=100, ge=1, description="Items of one list that is given, at most.")
+    list_items: int = Field(
+        default=1000,
+        ge=1,
+        description="Items of one list that is given, at most; a router cannot split its representations.",
+    )
     fields: int = Field(default=2000, ge=1, description="Different fields of the answer at most.")
     objects: int = Field(default=5000, ge=1, description="Objects in the answer's lists at most.")
     cost: int = Field(default=200, ge=1, description="Expected upstream calls of one operation at most.")

@@ -14,6 +14,7 @@ import structlog
 from fastapi import Response
 from strawberry.types.execution import ExecutionResult
 
+from bff.media_types import JSON, with_charset
 from bff.rest.row import Row
 
 STATUS = {
@@ -97,7 +98,7 @@ def _json_response(body: Mapping[str, Any], status: int, retry_after_ms: int | N
     if status in LATER:
         wait_s = RETRY_AFTER_S if retry_after_ms is None else math.ceil(retry_after_ms / 1000)
         headers["retry-after"] = str(wait_s)
-    return Response(orjson.dumps(body), status, headers, "application/json")
+    return Response(orjson.dumps(body), status, headers, with_charset(JSON))
 
 
 def _of_null(row: Row, errors: Sequence[Mapping[str, Any]]) -> tuple[int, int | None]:

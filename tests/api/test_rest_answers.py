@@ -10,7 +10,7 @@ from strawberry.types.execution import ExecutionResult
 from bff.errors import MESSAGES
 from bff.rest.answers import RETRY_AFTER_S, STATUS, USER_ERROR_STATUS, answered
 from bff.rest.row import Row
-from clients.errors import StoreUnavailable
+from clients.errors import StoreUnavailable, StripeIdsNotSetUp, StripeIdsUsedUp
 from resolvers.errors import BadUserInput, Forbidden
 
 CLAIM = Row("GET", "/claim", "CaseDetail", "claim", "A claim.")
@@ -68,7 +68,8 @@ def test_a_null_with_an_error_is_that_errors_status(code: str):
 
 def test_every_code_has_its_status():
     """A code that a field can have gets its status here before it is a surprise."""
-    own = {BadUserInput.code, Forbidden.code, StoreUnavailable.code, "INTERNAL_SERVER_ERROR"}
+    store = {error.code for error in (StoreUnavailable, StripeIdsNotSetUp, StripeIdsUsedUp)}
+    own = {BadUserInput.code, Forbidden.code, "QUERY_TOO_COMPLEX", "INTERNAL_SERVER_ERROR"} | store
 
     assert MESSAGES.keys() | own | {"UNAUTHENTICATED"} == STATUS.keys()
 

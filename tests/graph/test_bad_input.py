@@ -193,7 +193,6 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "two operations of a name": ("query A { viewer { userId } } query A { viewer { email } }", {}),
     "a fragment that spreads itself": ("{ ...F } fragment F on Query { ...F }", {}),
     "a mutation": ("mutation { submitClaim { claim { id } } }", {}),
-    "a subscription": ("subscription { claimUpdated { id } }", {}),
 }
 
 
@@ -217,8 +216,8 @@ async def test_an_operation_that_cannot_be_answered_is_explained(
 
 
 ENDLESS = {
-    "100 000 levels": "{ a" * 100_000 + " }" * 100_000,
-    "100 000 open levels": "{ a" * 100_000,
+    "40 000 levels": "{ a" * 40_000 + " }" * 40_000,
+    "80 000 open levels": "{ a" * 80_000,
     "a list of 100 000 levels": f"{{ node(id: {'[' * 100_000}{']' * 100_000}) {{ id }} }}",
     "a chain of 3000 fragments": (
         "{ ...F0 } fragment F3000 on Query { viewer { userId } } "
