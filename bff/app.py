@@ -19,7 +19,9 @@ from bff.body_limit import BodyLimit
 from bff.drain import Drain, UnderWay
 from bff.errors import Refused, refused
 from bff.graphiql import mount_graphiql
-from bff.graphql_http import ENDPOINT, GraphQLEndpoint, astray
+from bff.graphql_http import ENDPOINT, astray
+from bff.graphql_live import LiveEndpoint
+from bff.graphql_ws import Door
 from bff.health import health_routes
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
@@ -30,6 +32,7 @@ from bff.sandbox.world import Seller
 from bff.schema import build_schema
 from bff.settings import Settings
 from bff.sockets import BodyDeadline
+from bff.streams import Streams
 from bff.telemetry import Correlation
 from bff.trusted import trusted_documents
 from clients.bus import bus_at
@@ -45,6 +48,7 @@ from clients.transport import UpstreamSettings, network
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, Forbidden, RequestError
 from resolvers.loaders.operation import Loaders
+from resolvers.watching.watchers import Watchers
 from resolvers.workshop import Workshop
 
 log = structlog.get_logger()
@@ -95,6 +99,18 @@ def create_app(
     metrics = Metrics(directory)
     workshop = Workshop()
     schema = build_schema(settings.limits)
+    streams = Streams()
+    drain.on_drain(streams.close_all)
+
+    def loaders_for(caller: Caller) -> Loaders:
+        assert caller.viewer, "whoever asks has signed in"
+        return Loaders(caller.viewer, directory.clients_for(caller), store)
+
+    def begin_round(viewer: Viewer) -> tuple[Caller, Loaders]:
+        caller = Caller(viewer, Deadline(settings.operation_budget_s), wants_news=True)
+        return caller, loaders_for(caller)
+
+    watchers = Watchers(begin_round, directory, monitor, bus, every_s=settings.watch_every_s, counts=metrics)
 
     def context_for(
         connection: HTTPConnection,
@@ -107,13 +123,16 @@ def create_app(
         return Context(
             viewer=viewer,
             caller=caller,
-            loaders=Loaders(viewer, directory.clients_for(caller), store),
+            loaders=loaders_for(caller),
             health=monitor,
             directory=directory,
             workshop=workshop,
             documents=documents,
             on_operation=metrics.operation_ended,
             on_limit=metrics.limit_exceeded,
+            watchers=watchers,
+            loaders_for=loaders_for,
+            budget_s=budget_s,
             support_code=connection.state.support_code,
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
             tell_cost=COST_HEADER in connection.headers,
@@ -128,8 +147,9 @@ def create_app(
             rehearsed=_rehearsed(connection, viewer, allowed=settings.rehearsals),
         )
 
-    async def context(connection: HTTPConnection) -> Context:
-        return context_of(connection)
+    async def context(connection: HTTPConnection) -> Context | None:
+        # A WebSocket's token may come in its first message; see `graphql_ws.py`.
+        return None if connection.scope["type"] == "websocket" else context_of(connection)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -138,10 +158,14 @@ def create_app(
         await shelf.open()
         await documents_shelf.open()
         probing = asyncio.create_task(monitor.run(directory))
+        heeding = asyncio.create_task(watchers.run())
         try:
             yield
         finally:
+            await streams.close_all()
+            watchers.close()
             probing.cancel()
+            heeding.cancel()
             async with contextlib.AsyncExitStack() as closing:  # the rest is closed whatever one of them says
                 closing.push_async_callback(store.close)
                 closing.callback(metrics.close)
@@ -150,18 +174,24 @@ def create_app(
                 closing.push_async_callback(directory.aclose)
                 closing.push_async_callback(bus.close)
                 closing.push_async_callback(workshop.close)  # first: its work needs all of the above
-                with contextlib.suppress(asyncio.CancelledError):
-                    await probing
+                for task in (probing, heeding):
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
 
     app = FastAPI(title="Opside BFF", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.drain = drain
+    app.state.drain, app.state.streams, app.state.watchers = drain, streams, watchers
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(BodyDeadline, wait_s=settings.sockets.body_wait_s)
     app.add_middleware(UnderWay, drain=drain)
     app.add_middleware(Correlation)  # the last is the outermost
     app.include_router(
-        GraphQLEndpoint(
-            schema, ENDPOINT, graphql_ide=None, context_getter=context, subscription_protocols=()
+        LiveEndpoint(
+            schema,
+            ENDPOINT,
+            context_getter=context,
+            door=Door(authenticator.viewer, context_for),
+            streams=streams,
+            settings=settings.streams,
         ),
         include_in_schema=False,
     )

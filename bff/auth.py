@@ -43,6 +43,13 @@ class Unauthenticated(Exception):
     """No token, or one that proves nothing. The message is for the client, as it stands."""
 
 
+class TokenExpired(Unauthenticated):
+    """The token was good once: a new one helps."""
+
+    def __init__(self) -> None:
+        super().__init__("The token has expired. Sign in again.")
+
+
 class Authenticator:
     """Verifies callers' tokens: HS256 with a shared secret."""
 
@@ -69,7 +76,7 @@ class Authenticator:
                 options={"require": ["exp", "user_id"]},
             )
         except jwt.ExpiredSignatureError:
-            raise Unauthenticated("The token has expired. Sign in again.") from None
+            raise TokenExpired from None
         except jwt.InvalidTokenError:
             raise Unauthenticated("The token is not valid here. Sign in again.") from None
         return _viewer(claims)

@@ -14,6 +14,7 @@ from bff.contracts import call_contracts
 from clients.caller import Freshest, ServiceUse
 from clients.chain.observed import Outcome
 from clients.directory import SERVICES, Directory
+from resolvers.watching.watchers import Stream
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"  # operations that are not stored
@@ -50,6 +51,14 @@ class Metrics:
             "bff.operation.limited",
             description="Operations that exceed a limit: refused for it, or only measured.",
         )
+        self._streams = meter.create_up_down_counter(
+            "bff.stream.open", description="Subscriptions that are being served."
+        )
+        self._events = meter.create_counter("bff.stream.events", description="Events of subscriptions.")
+        self._skipped = meter.create_counter(
+            "bff.stream.skipped",
+            description="Events that a slow stream did not take in time, and a newer one replaced.",
+        )
         meter.create_observable_gauge(
             "bff.circuit.state", [self._circuits], description="0 closed, 1 half open, 2 open."
         )
@@ -80,6 +89,18 @@ class Metrics:
         """Count one question that was asked for a viewer, however often it was tried."""
         told = "OK" if outcome.error is None else outcome.error.code
         self._upstream_calls.add(1, {"service": outcome.upstream, "outcome": told})
+
+    def stream_opened(self, stream: Stream) -> None:
+        self._streams.add(1, stream._asdict())
+
+    def stream_closed(self, stream: Stream) -> None:
+        self._streams.add(-1, stream._asdict())
+
+    def event_sent(self, stream: Stream) -> None:
+        self._events.add(1, stream._asdict())
+
+    def event_skipped(self, stream: Stream) -> None:
+        self._skipped.add(1, stream._asdict())
 
     def text(self) -> bytes:
         """Everything counted so far, as Prometheus reads it."""

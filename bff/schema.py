@@ -19,7 +19,9 @@ from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
 from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.limits import LimitSettings, OperationLimits
+from bff.per_event import PerEvent
 from resolvers.claims.queries import ClaimQueries
+from resolvers.claims.updates import ClaimSubscriptions
 from resolvers.context import Context, Documents, Info
 from resolvers.dashboard import DashboardQueries
 from resolvers.detections import DetectionQueries
@@ -35,7 +37,8 @@ from resolvers.mutations.user_errors import USER_ERROR_TYPES
 from resolvers.node import NODE_TYPES, NodeQueries
 from resolvers.payments import PaymentQueries
 from resolvers.scalars import SCALARS
-from resolvers.service_health import ServiceHealthQueries
+from resolvers.service_health import ServiceHealthQueries, ServiceHealthSubscriptions
+from resolvers.sync_progress import SyncSubscriptions
 from resolvers.syncs import SyncQueries
 from resolvers.viewer import ViewerQueries
 
@@ -66,6 +69,16 @@ class Mutation(ClaimMutations, SyncMutations, DocumentMutations, PaymentMutation
     """Every mutation of every noun, in this order."""
 
 
+@strawberry.type(
+    description=(
+        "Watching. Every stream begins with a snapshot and sends whole objects. When an owner stops "
+        "answering the stream stays open and silent; `serviceHealth` says why."
+    )
+)
+class Subscription(ServiceHealthSubscriptions, ClaimSubscriptions, SyncSubscriptions):
+    """Every subscription field of every noun, in this order."""
+
+
 # The request holds no operation that could be run; the endpoint refuses it.
 NO_OPERATION = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
@@ -83,10 +96,19 @@ class OperationEnd(SchemaExtension):
             error = exc if isinstance(exc, GraphQLError) else GraphQLError(str(exc), original_error=exc)
             [refusal] = self._ended([error], started_s)
             raise refusal from None
+        if self.execution_context.context.transport != "http":
+            return  # each result of a stream ends by itself, in `on_stream_result`
         result: Any = self.execution_context.result  # graphql-core's; Strawberry's when nothing was executed
         errors = self._ended((result and result.errors) or [], started_s)
         if errors:
             result.errors = errors
+
+    def on_stream_result(self, result: Any) -> Iterator[None]:
+        context: Context = self.execution_context.context
+        if errors := self._ended([_in_words(error) for error in result.errors or []], context.event_began_s):
+            result.errors = errors
+            result.extensions = self.get_results()
+        yield
 
     def on_validate(self) -> Iterator[None]:
         # Strawberry would run the first of several; GraphQL demands that the client says which.
@@ -107,7 +129,10 @@ class OperationEnd(SchemaExtension):
         note_missing(errors, context.caller)
         log_unexpected(errors)
         errors = [explained(error, context.support_code) for error in errors]
-        log.info(
+        told = (
+            log.info if errors or context.transport == "http" else log.debug
+        )  # an event is not worth a line
+        told(
             "operation.executed",
             operation=execution.operation_name or "unnamed",
             viewer_id=context.viewer.user_id,
@@ -118,6 +143,18 @@ class OperationEnd(SchemaExtension):
         )
         context.on_operation(execution.operation_name, duration_s, context.caller.uses, len(errors))
         return errors
+
+
+def _in_words(error: GraphQLError) -> GraphQLError:
+    """An error of a request without an operation; any other as it is."""
+    cause = error.original_error
+    if isinstance(cause, MissingQueryError):
+        return GraphQLError('Send an operation: {"query": "…"}.')
+    if isinstance(cause, CannotGetOperationTypeError):
+        return GraphQLError(f"There is no such operation in the document. {cause.as_http_error_reason()}")
+    if isinstance(cause, InvalidOperationTypeError):
+        return GraphQLError(f"This transport does not serve a {cause.operation_type.value}.")
+    return error
 
 
 class Schema(strawberry.federation.Schema):
@@ -164,8 +201,10 @@ def _built(limits: LimitSettings) -> Schema:
     return Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[*NODE_TYPES.values(), *USER_ERROR_TYPES],
         config=StrawberryConfig(scalar_map=SCALARS),
+        execution_context_class=PerEvent,
         federation_version="2.9",
         extensions=[
             OperationEnd,

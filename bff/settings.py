@@ -46,6 +46,23 @@ class SocketSettings(BaseModel):
     )
 
 
+class StreamSettings(BaseModel):
+    """How subscriptions are served; see docs/subscriptions.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    init_wait_s: float = Field(
+        default=5.0, gt=0, le=60, description="For `connection_init` of a WebSocket, in seconds."
+    )
+    operations: int = Field(default=100, ge=1, le=1000, description="On one WebSocket at once, at most.")
+    heartbeat_s: float = Field(
+        default=15.0,
+        gt=0,
+        le=60,
+        description="From one sign of life on a silent stream to the next, in seconds.",
+    )
+
+
 class Settings(BaseSettings):
     """What the process is told."""
 
@@ -139,7 +156,13 @@ class Settings(BaseSettings):
         description="What becomes of a document that is neither in it nor ours: off runs it, warn runs and "
         "logs it, only refuses it.",
     )
-
+    watch_every_s: float = Field(
+        default=15.0,
+        ge=0.05,
+        le=600,
+        description="Pace of the polls behind subscriptions, in seconds; slower as a quota shrinks.",
+    )
+    streams: StreamSettings = StreamSettings()
     rehearsals: bool = Field(
         default=False,
         description="Whether `X-Rehearse` shows outages to whoever has the scope; never in production.",

@@ -80,6 +80,7 @@ class Caller:
     deadline: Deadline
     uses: dict[str, ServiceUse] = field(default_factory=dict)  # by service
     rehearsed: Mapping[str, Any] = field(default_factory=dict)  # faults that this operation wants to see
+    wants_news: bool = False  # only what owners say now helps: nothing kept, fresh or stale
     under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # who waits for a service just now
 
     def use_of(self, upstream: str) -> ServiceUse:

@@ -1,5 +1,6 @@
 """What every resolver of one operation can reach: who asks, the loaders, and the health of the services."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -7,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import strawberry
 from strawberry.fastapi import BaseContext
 
-from clients.caller import Caller, ServiceUse, Viewer
+from clients.caller import Caller, Deadline, ServiceUse, Viewer
 from clients.directory import Directory
 from clients.errors import UpstreamRateLimited
 from clients.health import HealthMonitor
 from resolvers.errors import Forbidden
+from resolvers.watching.watchers import Watchers
 from resolvers.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -34,7 +36,10 @@ class Documents(Protocol):
 
 @dataclass
 class Context(BaseContext):
-    """Born and gone with one operation: a longer life would show one seller's data to another."""
+    """Born and gone with one operation: a longer life would show one seller's data to another.
+
+    A subscription lives for hours, and loaders remember: each of its events begins with `begin_event`.
+    """
 
     viewer: Viewer
     caller: Caller
@@ -45,12 +50,24 @@ class Context(BaseContext):
     on_operation: OnOperation
     workshop: Workshop
     on_limit: OnLimit
+    watchers: Watchers
+    loaders_for: "Callable[[Caller], Loaders]"
+    budget_s: float  # of the operation, or of each event
     support_code: str  # names this operation in errors and in the log
+    transport: str = "http"  # or websocket, sse, multipart
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
     tell_cost: bool = False  # whether the client asked for `extensions.cost`
 
     def __post_init__(self) -> None:
         super().__init__()
+        self.event_began_s = time.perf_counter()
+
+    def begin_event(self) -> None:
+        """Begin the next event of a stream: new loaders, a new deadline, nothing left of the event before."""
+        self.caller.leave()
+        self.caller = Caller(self.viewer, Deadline(self.budget_s), rehearsed=self.caller.rehearsed)
+        self.loaders = self.loaders_for(self.caller)
+        self.event_began_s = time.perf_counter()
 
     def require(self, scope: str | None) -> None:
         """Stop here, before any service is asked, unless the viewer's token carries `scope`.

@@ -1,7 +1,13 @@
-"""ServiceHealth: the state of the services behind the API, from the BFF's own monitor. Asks no service."""
+"""ServiceHealth: the state of the services behind the API, from the BFF's own monitor. Asks no service.
+
+field                        asks
+Query.serviceHealth          nobody
+Subscription.serviceHealth   nobody; `Watchers.watch_health` looks at the monitor
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from enum import Enum
 
@@ -11,6 +17,9 @@ from clients.directory import Directory
 from clients.health import HealthMonitor, ServiceState, Status
 from resolvers.context import Info
 from resolvers.global_ids import Node, global_id
+from resolvers.watching.events import events
+from resolvers.watching.listener import Told
+from resolvers.watching.watchers import Health, Stream, moved_services
 from resolvers.words import described
 
 
@@ -69,14 +78,15 @@ class ServiceHealth(Node):
     )
 
     @classmethod
-    def from_state(cls, state: ServiceState, directory: Directory) -> ServiceHealth:
+    def from_state(cls, state: ServiceState, circuit: str) -> ServiceHealth:
+        """`circuit` is OPEN, HALF_OPEN or CLOSED."""
         return cls(
             id=global_id("ServiceHealth", state.service.name),
             name=state.service.name,
             display_name=state.service.display_name,
             status=ServiceStatus(state.status.value),
             reason=ServiceHealthReason(state.reason.value) if state.reason else None,
-            circuit_state=CircuitState(directory.circuit(state.service.name).name),
+            circuit_state=CircuitState(circuit),
             response_time_ms=state.response_time_ms,
             consecutive_failure_count=state.consecutive_failures,
             last_checked_at=state.last_checked_at,
@@ -87,7 +97,7 @@ class ServiceHealth(Node):
     async def by_key(cls, info: Info, key: str) -> ServiceHealth | None:
         """The service with this slug; None when there is none."""
         state = info.context.health.state(key)
-        return None if state is None else cls.from_state(state, info.context.directory)
+        return None if state is None else cls.from_state(state, info.context.directory.circuit(key).name)
 
 
 WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.HEALTHY)
@@ -111,13 +121,46 @@ class SystemHealth:
     @classmethod
     def from_monitor(cls, monitor: HealthMonitor, directory: Directory) -> SystemHealth:
         states = monitor.states()
-        seen = {state.status for state in states}
+        services = [
+            ServiceHealth.from_state(state, directory.circuit(state.service.name).name) for state in states
+        ]
+        return cls.of(states, services, monitor.checked_at)
+
+    @classmethod
+    def of(
+        cls, states: Iterable[ServiceState], services: list[ServiceHealth], checked_at: datetime | None
+    ) -> SystemHealth:
+        seen = [state.status for state in states]
         return cls(
             status=ServiceStatus(next(status for status in WORST_FIRST if status in seen).value),
-            healthy_count=sum(state.status is Status.HEALTHY for state in states),
-            total_count=len(states),
-            checked_at=monitor.checked_at,
-            services=[ServiceHealth.from_state(state, directory) for state in states],
+            healthy_count=seen.count(Status.HEALTHY),
+            total_count=len(seen),
+            checked_at=checked_at,
+            services=services,
+        )
+
+
+@strawberry.type(description="The health of all services.")
+class ServiceHealthEvent:
+    sequence: int = strawberry.field(
+        description="Counts up by one from 1, the snapshot; a gap means events were missed: subscribe again."
+    )
+    health: SystemHealth = strawberry.field(description="Health of everything, after the change.")
+    changed_services: list[ServiceHealth] = strawberry.field(
+        description="Services whose state changed; empty in the snapshot."
+    )
+
+    @classmethod
+    def from_told(cls, told: Told[Health], checked_at: datetime | None) -> ServiceHealthEvent:
+        services = {
+            name: ServiceHealth.from_state(state, circuit) for name, (state, circuit) in told.state.items()
+        }
+        states = [state for state, _ in told.state.values()]
+        changed = moved_services(told.before, told.state) if told.before else []
+        return cls(
+            sequence=told.sequence,
+            health=SystemHealth.of(states, list(services.values()), checked_at),
+            changed_services=[services[name] for name in changed],
         )
 
 
@@ -126,3 +169,13 @@ class ServiceHealthQueries:
     @strawberry.field(description="Health of the services. Never null.")
     def service_health(self, info: Info) -> SystemHealth:
         return SystemHealth.from_monitor(info.context.health, info.context.directory)
+
+
+@strawberry.type
+class ServiceHealthSubscriptions:
+    @strawberry.subscription(description="Health of the services: a snapshot, then an event per change.")
+    async def service_health(self, info: Info) -> AsyncGenerator[ServiceHealthEvent, None]:
+        context = info.context
+        stream = Stream(context.transport, info.field_name)
+        told = await context.watchers.watch_health(context.viewer, stream=stream)
+        return events(told, lambda each: ServiceHealthEvent.from_told(each, context.health.checked_at))

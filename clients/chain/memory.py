@@ -59,8 +59,9 @@ class Memory(httpx.AsyncBaseTransport):
         if key is None or freshness is None or question.upstream in question.caller.rehearsed:
             # Whoever rehearses an outage wants to see its errors, and it is nobody else's outage.
             return await self._within_deadline(question, lambda: self._live(request))
+        wants_news = question.caller.wants_news
         written_until_s = await self._written_until_s(question)
-        kept = await self._shelf.get(key) if freshness.stale_s else None
+        kept = await self._shelf.get(key) if freshness.stale_s and not wants_news else None
         if kept and kept.asked_at_s <= written_until_s:
             kept = None
         if kept and kept.age_s < freshness.fresh_s:
@@ -80,7 +81,9 @@ class Memory(httpx.AsyncBaseTransport):
             raise
         if _cannot_answer(question, response):
             return _repeated(question, kept, Freshest.STALE, request) or response
-        if kept and not response.is_success:  # it is gone: the next outage must not bring it back
+        if (
+            kept or wants_news
+        ) and not response.is_success:  # it is gone: the next outage must not bring it back
             await self._shelf.drop(key)
         return response
 

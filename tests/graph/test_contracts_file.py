@@ -21,7 +21,8 @@ def test_every_stored_operation_has_a_contract():
 @pytest.mark.parametrize("claims", [1, 10, 100])
 async def test_no_operation_asks_more_than_its_contract(make_bff, claims):
     """The number of upstream calls does not grow with a list: the contract holds for 1, 10 and 100 claims."""
-    for operation in read_operations():  # the others: test_mutations.py
+    # Mutations: test_mutations.py; subscriptions: integration/test_subscriptions.py.
+    for operation in read_operations():
         contract = call_contracts()[operation]
         bff = await make_bff(claims=claims)  # a fresh one: nothing is answered from what another has asked
         await bff.ask(operation, **variables_for(bff.sandbox.world)[operation])

@@ -1,0 +1,87 @@
+"""The endpoint with streams: subscriptions over WebSocket, server-sent events and multipart.
+
+Sockets are in `graphql_ws.py`. A stream over HTTP is an answer that does not end: its token is checked before
+it begins, comment lines or empty parts keep proxies from ending it, and it ends with its client.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from starlette.responses import StreamingResponse
+from strawberry.schema import BaseSchema
+from strawberry.subscriptions import (
+    GRAPHQL_SSE_PROTOCOL,
+    GRAPHQL_TRANSPORT_WS_PROTOCOL,
+    MULTIPART_SUBSCRIPTION_PROTOCOL,
+)
+
+from bff.graphql_http import GraphQLEndpoint
+from bff.graphql_ws import Door, Socket, SocketHandler
+from bff.settings import StreamSettings
+from bff.streams import Streams, until_the_end
+from resolvers.context import Context
+
+PROTOCOLS = (GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL, MULTIPART_SUBSCRIPTION_PROTOCOL)
+TRANSPORTS = {"sse": "sse", "multipart-subscription": "multipart"}  # Strawberry's word → ours
+UNBUFFERED = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
+
+
+class LiveEndpoint(GraphQLEndpoint):
+    """The endpoint of queries, which serves subscriptions as well."""
+
+    graphql_transport_ws_handler_class = SocketHandler
+    websocket_adapter_class = Socket  # type: ignore[assignment]  # as in Strawberry's own
+
+    def __init__(
+        self,
+        schema: BaseSchema,
+        path: str,
+        *,
+        context_getter: Callable[..., Any],
+        door: Door,
+        streams: Streams,
+        settings: StreamSettings,
+    ) -> None:
+        """
+        Args:
+            context_getter: of a request over HTTP; None for a WebSocket, whose token comes later.
+            door: lets the operations of WebSockets in.
+        """
+        super().__init__(
+            schema,
+            path,
+            graphql_ide=None,
+            context_getter=context_getter,
+            subscription_protocols=PROTOCOLS,
+            connection_init_wait_timeout=timedelta(seconds=settings.init_wait_s),
+            max_subscriptions_per_connection=settings.operations,
+        )
+        self.door = door
+        self.streams = streams
+        self.heartbeat_s = settings.heartbeat_s
+        for transport in self._stream_transport_map.values():
+            transport.heartbeat_interval = settings.heartbeat_s
+
+    async def execute_operation(self, *args: Any, **given: Any) -> Any:
+        results: Any = await super().execute_operation(*args, **given)
+        context: Context = given["context"]
+        if isinstance(results, AsyncGenerator):
+            context.transport = TRANSPORTS[given["request_data"].protocol]
+            return until_the_end(results, context, self.streams)
+        return results
+
+    async def create_streaming_response(
+        self,
+        request: Request,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        told = {name.lower(): value for name, value in headers.items()}
+        return StreamingResponse(stream(), headers={**told, **UNBUFFERED})
+
+    def encode_json(self, data: object) -> str:
+        return orjson.dumps(data).decode()  # text: bytes would become binary frames
