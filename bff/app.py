@@ -131,7 +131,6 @@ def create_app(
             on_operation=metrics.operation_ended,
             on_limit=metrics.limit_exceeded,
             watchers=watchers,
-            loaders_for=loaders_for,
             budget_s=budget_s,
             support_code=connection.state.support_code,
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,

@@ -51,7 +51,6 @@ class Context(BaseContext):
     workshop: Workshop
     on_limit: OnLimit
     watchers: Watchers
-    loaders_for: "Callable[[Caller], Loaders]"
     budget_s: float  # of the operation, or of each event
     support_code: str  # names this operation in errors and in the log
     transport: str = "http"  # or websocket, sse, multipart
@@ -66,7 +65,7 @@ class Context(BaseContext):
         """Begin the next event of a stream: new loaders, a new deadline, nothing left of the event before."""
         self.caller.leave()
         self.caller = Caller(self.viewer, Deadline(self.budget_s), rehearsed=self.caller.rehearsed)
-        self.loaders = self.loaders_for(self.caller)
+        self.loaders = self.loaders.anew(self.directory.clients_for(self.caller))
         self.event_began_s = time.perf_counter()
 
     def require(self, scope: str | None) -> None:

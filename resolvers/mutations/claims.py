@@ -195,6 +195,7 @@ class ClaimMutations:
                 raise
         if changed is None:
             raise not_found("claim", input.claim_id, "claimId")
+        work.watchers.changed(work.viewer, "claim", claim.id)
         return UpdateClaimPayload(claim=Claim.from_answer(changed))
 
     @mutates(

@@ -191,6 +191,7 @@ class SyncMutations:
                     UserErrorCode.REFUSED, "The owner of this data refused to stop the sync.", "syncId"
                 ) from lost
             raise lost
+        work.watchers.changed(work.viewer, "sync", sync.sync_id)
         return CancelSyncPayload(sync=now)
 
 
@@ -245,6 +246,7 @@ async def _searched(work: Work, sent: Sent | None) -> str | None:
 
 
 async def _run_shown(work: Work, sync_id: str) -> RunDetectionPayload:
+    work.watchers.changed(work.viewer, "sync", sync_id)
     answer = await work.loaders.sync_by_id.load(sync_id)
     return RunDetectionPayload(
         detection_run=DetectionRun.from_record(answer.value, answer.as_of) if answer else None

@@ -20,6 +20,7 @@ from resolvers.costs import Calls
 from resolvers.fields import field_asking
 from resolvers.loaders.operation import Loaders
 from resolvers.mutations.user_errors import Refused, refusal_of
+from resolvers.watching.watchers import Watchers
 
 P = TypeVar("P")
 
@@ -35,6 +36,7 @@ class Work:
     deadline: Deadline
     clients: Clients
     loaders: Loaders
+    watchers: Watchers
 
     @classmethod
     def of(cls, context: Context) -> Work:
@@ -42,7 +44,7 @@ class Work:
         deadline = Deadline(context.caller.deadline.remaining_s())
         caller = replace(context.caller, deadline=deadline, under_way=set())
         clients = context.directory.clients_for(caller)
-        return cls(context.viewer, deadline, clients, context.loaders.anew(clients))
+        return cls(context.viewer, deadline, clients, context.loaders.anew(clients), context.watchers)
 
     def look_again(self) -> None:
         """Forget what was read: something was written since."""

@@ -133,6 +133,23 @@ async def test_the_number_of_listeners_costs_nothing(seldom: Served, listeners: 
     assert seldom.calls() == ["/api/v1/claims"] * 2
 
 
+async def test_a_seller_sees_her_own_change_at_once(seldom: Served):
+    """Whoever saved must not wait for the next round to see it on the list beside the form."""
+    claim = claims_of(seldom.sandbox.world, ANN)[0]
+    document = "mutation ($i: UpdateClaimInput!) { updateClaim(input: $i) { userErrors { code } } }"
+    async with seldom.socket() as socket:
+        await socket.subscribe("1", CLAIM, ids=[claim_id(claim)])
+        await socket.event("1", "claimUpdated")
+        await socket.subscribe(
+            "2", document, i={"claimId": claim_id(claim), "description": "Two boxes, both empty."}
+        )
+        saved = await socket.received("2")
+        event = await socket.event("1", "claimUpdated")
+
+    assert saved["payload"]["data"]["updateClaim"] == {"userErrors": []}
+    assert (event["sequence"], event["claim"]["id"]) == (2, claim_id(claim))
+
+
 async def test_two_viewers_never_share_a_poll(seldom: Served):
     """One seller's claims must not reach another, neither in a snapshot nor in an event."""
     anns, bobs = (claims_of(seldom.sandbox.world, seller)[0] for seller in (ANN, BOB))

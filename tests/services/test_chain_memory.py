@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -99,6 +100,31 @@ async def test_what_is_no_longer_fresh_is_asked_again(clock, documents, caller_f
     answer = await documents(caller_for(ann))
 
     assert (answer.as_of, route.call_count) == (NOON + timedelta(seconds=60), 2)
+
+
+async def test_who_wants_news_is_given_nothing_kept(
+    clock, claims, documents, caller_for, respx_router, ann, bob
+):
+    """A poll that is answered from memory sees no change, and takes an outage for peace."""
+    files = respx_router.get(host="cost-docs.test").respond(json=DOCUMENTS)
+    respx_router.get(host="refund-engine.test").respond(json=CLAIMS)
+    for seller in (ann, bob):
+        await documents(caller_for(seller))
+        await claims(caller_for(seller))
+    clock.shift(10)
+    watching = replace(caller_for(ann), wants_news=True)
+
+    news = await documents(watching)
+    respx_router.get(host="refund-engine.test").respond(503)
+    with pytest.raises(UpstreamError):
+        await claims(watching)
+    anns, bobs = await documents(caller_for(ann)), await documents(caller_for(bob))
+    old = await claims(caller_for(ann))
+
+    assert files.call_count == 3
+    assert news.as_of == anns.as_of == NOON + timedelta(seconds=10)  # what was asked is kept for the viewer
+    assert bobs.as_of == NOON
+    assert (old.as_of, old.stale) == (NOON, True)
 
 
 async def test_another_question_is_another_answer(directory, caller_for, respx_router, ann):
