@@ -81,9 +81,8 @@ class Memory(httpx.AsyncBaseTransport):
             raise
         if _cannot_answer(question, response):
             return _repeated(question, kept, Freshest.STALE, request) or response
-        if (
-            kept or wants_news
-        ) and not response.is_success:  # it is gone: the next outage must not bring it back
+        if (kept or wants_news) and not response.is_success:
+            # It is gone: the next outage must not bring it back.
             await self._shelf.drop(key)
         return response
 
