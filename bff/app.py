@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from bff.api_docs import mount_api_docs
-from bff.auth import Authenticator, DevIssuer, Unauthenticated
+from bff.auth import DevIssuer, Unauthenticated
 from bff.body_limit import BodyLimit
 from bff.drain import Drain, UnderWay
 from bff.errors import Refused, refused
@@ -23,6 +23,7 @@ from bff.graphql_http import ENDPOINT, astray
 from bff.graphql_live import LiveEndpoint
 from bff.graphql_ws import Door
 from bff.health import health_routes
+from bff.identity import Identity, KeysLearned
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
 from bff.persisted import KEPT_AT_MOST, PersistedDocuments
@@ -77,7 +78,6 @@ def create_app(
     Raises:
         BadManifest: the trusted documents cannot be read.
     """
-    authenticator = Authenticator(settings.jwt_secret)
     shelf, bus = shelf_at(settings.redis_url), bus_at(settings.redis_url)
     documents_shelf = shelf_at(settings.redis_url, entries=KEPT_AT_MOST)
     documents = PersistedDocuments(
@@ -98,6 +98,8 @@ def create_app(
     )
     metrics = Metrics(directory)
     workshop = Workshop()
+    identity = Identity(settings, base, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
+    metrics.watch_keys(identity.keys_age_s)
     schema = build_schema(settings.limits)
     streams = Streams()
     drain.on_drain(streams.close_all)
@@ -135,16 +137,21 @@ def create_app(
             support_code=connection.state.support_code,
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
             tell_cost=COST_HEADER in connection.headers,
+            on_forbidden=lambda scope: identity.refusals.scope(connection, scope, viewer.user_id),
+            sees_schema=settings.dev,
         )
 
     def context_of(connection: HTTPConnection) -> Context:
-        viewer = authenticator.viewer(connection.headers.get("authorization"))
-        return context_for(
+        viewer, machine = identity.who(connection)
+        context = context_for(
             connection,
             viewer,
             budget_s=_budget_s(connection, least_s=settings.reserve_s, most_s=settings.operation_budget_s),
             rehearsed=_rehearsed(connection, viewer, allowed=settings.rehearsals),
         )
+        if machine:
+            context.sees_schema, context.sees_data = True, not machine.alone
+        return context
 
     async def context(connection: HTTPConnection) -> Context | None:
         # A WebSocket's token may come in its first message; see `graphql_ws.py`.
@@ -156,6 +163,7 @@ def create_app(
         await store.stripe_map.enter_stripe_ids(stripe_claim_ids or {})
         await shelf.open()
         await documents_shelf.open()
+        await identity.open()
         probing = asyncio.create_task(monitor.run(directory))
         heeding = asyncio.create_task(watchers.run())
         try:
@@ -172,6 +180,7 @@ def create_app(
                 closing.push_async_callback(shelf.close)
                 closing.push_async_callback(directory.aclose)
                 closing.push_async_callback(bus.close)
+                closing.push_async_callback(identity.aclose)
                 closing.push_async_callback(workshop.close)  # first: its work needs all of the above
                 for task in (probing, heeding):
                     with contextlib.suppress(asyncio.CancelledError):
@@ -179,6 +188,7 @@ def create_app(
 
     app = FastAPI(title="Opside BFF", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.drain, app.state.streams, app.state.watchers = drain, streams, watchers
+    app.add_middleware(KeysLearned, authenticator=identity.authenticator)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(BodyDeadline, wait_s=settings.sockets.body_wait_s)
     app.add_middleware(UnderWay, drain=drain)
@@ -188,7 +198,7 @@ def create_app(
             schema,
             ENDPOINT,
             context_getter=context,
-            door=Door(authenticator.viewer, context_for),
+            door=Door(identity.viewer, context_for),
             streams=streams,
             settings=settings.streams,
         ),
@@ -200,7 +210,8 @@ def create_app(
         mount_api_docs(app)
 
     @app.get("/metrics", include_in_schema=False)
-    async def counted() -> Response:
+    async def counted(request: Request) -> Response:
+        identity.let_read_metrics(request)
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     @app.exception_handler(Refused)
@@ -209,8 +220,16 @@ def create_app(
 
     @app.exception_handler(Unauthenticated)
     async def unauthenticated(request: Request, error: Unauthenticated) -> Response:
-        headers = {"www-authenticate": 'Bearer realm="opside"'}
-        return refused(request, Refused(str(error), code="UNAUTHENTICATED", status=401, headers=headers))
+        return refused(
+            request,
+            Refused(
+                str(error),
+                code=error.code,
+                status=error.status,
+                headers=error.headers,
+                retry_after_ms=error.retry_after_ms,
+            ),
+        )
 
     @app.exception_handler(RequestError)
     async def bad_request(request: Request, error: RequestError) -> Response:
@@ -249,6 +268,7 @@ def create_dev_app(sandbox: Sandbox, settings: Settings, *, seller: Seller) -> F
 
 def dev_token(settings: Settings, seller: Seller) -> str:
     """A token of the dev issuer for one of the sandbox's sellers, with every scope."""
+    assert settings.jwt_secret, "in development the secret is there"
     return DevIssuer(settings.jwt_secret).token(
         user_id=seller.user_id,
         email=seller.email,

@@ -1,6 +1,8 @@
 """The command `bff`: run it in development, in production, or parts of it."""
 
 import asyncio
+import hashlib
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -105,6 +107,13 @@ def token(
             expires_in=timedelta(seconds=expires),
         )
     )
+
+
+@main.command()
+def key() -> None:
+    """Print a new secret, and its SHA-256 for settings that keep a key as its hash."""
+    made = secrets.token_urlsafe(48)
+    typer.echo(f"key     {made}\nsha256  {hashlib.sha256(made.encode()).hexdigest()}")
 
 
 @main.command()

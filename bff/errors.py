@@ -115,6 +115,7 @@ class Refused(Exception):
         code: what is wrong, of the table in docs/errors.md.
         status: the HTTP status, the same for each media type of the answer.
         headers: what the status asks for: `Allow` with a 405.
+        retry_after_ms: when the same request may succeed; None when it will not.
     """
 
     def __init__(
@@ -124,11 +125,13 @@ class Refused(Exception):
         code: str = "BAD_USER_INPUT",
         status: int = 400,
         headers: Mapping[str, str] | None = None,
+        retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
         self.headers = headers
+        self.retry_after_ms = retry_after_ms
 
 
 def refused(connection: HTTPConnection, refusal_: Refused) -> Response:
@@ -139,6 +142,8 @@ def refused(connection: HTTPConnection, refusal_: Refused) -> Response:
         refusal_.status,
         connection.state.support_code,
         headers=refusal_.headers,
+        retryable=refusal_.retry_after_ms is not None,
+        retry_after_ms=refusal_.retry_after_ms,
         media_type=answer_type(connection.headers) or JSON,
     )
 
@@ -161,7 +166,8 @@ def refusal(
         "retryAfterMs": retry_after_ms,
         "supportCode": support_code,
     }
-    log.info("request.refused", code=code, status=status)
+    if code not in ("UNAUTHENTICATED", "ISSUER_UNAVAILABLE"):  # `bff/refusals.py` tells of them
+        log.info("request.refused", code=code, status=status)
     return Response(
         orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),
         status_code=status,

@@ -31,6 +31,14 @@ directive @key(fields: federation__FieldSet!, resolvable: Boolean = true) repeat
 """Other graphs may define the same type or field."""
 directive @shareable repeatable on OBJECT | FIELD_DEFINITION
 
+"""Whoever asks must carry all scopes of one of the lists."""
+directive @requiresScopes(
+  scopes: [[federation__Scope!]!]!
+) on FIELD_DEFINITION | OBJECT | INTERFACE | SCALAR | ENUM
+
+"""A word of a token's `scope`."""
+scalar federation__Scope
+
 """A selection of fields, without its outer braces."""
 scalar federation__FieldSet
 

@@ -5,6 +5,7 @@ closed with   because
 4400          a message is not of the protocol
 4401          no token, or one that proves nothing: connecting again is no use
 4403          the token has expired: connect again with a new one
+1013          whether the token is good cannot be told now: connect again later
 4406          the subprotocol is not graphql-transport-ws
 4408          no `connection_init` in time
 4409          an operation id is in use already
@@ -17,7 +18,7 @@ What is wrong with one operation ends that operation, with an `error` message.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 
-from bff.auth import TokenExpired, Unauthenticated
+from bff.auth import IssuerUnavailable, Unauthenticated
 from bff.streams import Streams, told, valid_for_s
 from clients.caller import Viewer
 from resolvers.context import Context
@@ -49,7 +50,7 @@ GOING_AWAY = 1001
 class Door:
     """Lets in whoever has a token."""
 
-    viewer: Callable[[str | None], Viewer]  # of an `Authorization`; raises Unauthenticated
+    viewer: Callable[[HTTPConnection, str | None], Awaitable[Viewer]]  # of an `Authorization`, or refused
     context_for: Callable[[HTTPConnection, Viewer], Context]  # of one operation
 
 
@@ -110,12 +111,12 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_connection_init(self, message: Any) -> None:
         if not self.connection_init_received and not self.connection_timed_out:
             try:
-                self._viewer = self._door.viewer(self._authorization(message.get("payload") or {}))
+                shown = self._authorization(message.get("payload") or {})
+                self._viewer = await self._door.viewer(self._connection, shown)
             except Unauthenticated as exc:
                 if self.connection_init_timeout_task:
                     self.connection_init_timeout_task.cancel()
-                log.info("socket.refused", expired=isinstance(exc, TokenExpired))
-                await self.websocket.close(4403 if isinstance(exc, TokenExpired) else 4401, str(exc))
+                await self.websocket.close(_close_code(exc), str(exc))
                 return
             self._keeping = asyncio.create_task(self._keep(self._viewer))
         await super().handle_connection_init({"type": "connection_init"})
@@ -232,3 +233,10 @@ def _is_message(message: Any) -> bool:
 def _is(payload: dict[str, Any], name: str, kind: type) -> bool:
     """Whether a part of a payload is absent, null or of its kind."""
     return payload.get(name) is None or isinstance(payload[name], kind)
+
+
+def _close_code(refusal: Unauthenticated) -> int:
+    """As clients of the protocol understand it: 4401 is final, the others are worth another try."""
+    if isinstance(refusal, IssuerUnavailable):
+        return 1013
+    return 4403 if refusal.reason == "expired" else 4401

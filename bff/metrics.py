@@ -3,7 +3,7 @@
 Labels are operations we know, services and outcomes: never an id, never what a client wrote.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -59,6 +59,20 @@ class Metrics:
             "bff.stream.skipped",
             description="Events that a slow stream did not take in time, and a newer one replaced.",
         )
+        self._refusals = meter.create_counter(
+            "bff.refusals",
+            description="Who was turned away: kind sign_in, scope or key, and the reason.",
+        )
+        self._key_fetches = meter.create_counter(
+            "bff.issuer_keys.fetches", description="Readings of the issuer's keys: read or missed."
+        )
+        self._keys_age_s: Callable[[], float | None] = lambda: None
+        meter.create_observable_gauge(
+            "bff.issuer_keys.age",
+            [self._keys_age],
+            unit="s",
+            description="Since the issuer's keys were read; the last ones are used however old they are.",
+        )
         meter.create_observable_gauge(
             "bff.circuit.state", [self._circuits], description="0 closed, 1 half open, 2 open."
         )
@@ -102,12 +116,29 @@ class Metrics:
     def event_skipped(self, stream: Stream) -> None:
         self._skipped.add(1, stream._asdict())
 
+    def refused(self, kind: str, reason: str) -> None:
+        """Count one who was turned away."""
+        self._refusals.add(1, {"kind": kind, "reason": reason})
+
+    def keys_fetched(self, read: bool) -> None:
+        """Count one reading of the issuer's keys."""
+        self._key_fetches.add(1, {"outcome": "read" if read else "missed"})
+
+    def watch_keys(self, age_s: Callable[[], float | None]) -> None:
+        """Show how old the issuer's keys are; None before they were read once."""
+        self._keys_age_s = age_s
+
     def text(self) -> bytes:
         """Everything counted so far, as Prometheus reads it."""
         return generate_latest(self._registry)
 
     def close(self) -> None:
         self._provider.shutdown()
+
+    def _keys_age(self, _: CallbackOptions) -> Iterable[Observation]:
+        age_s = self._keys_age_s()
+        if age_s is not None:
+            yield Observation(age_s)
 
     def _circuits(self, _: CallbackOptions) -> Iterable[Observation]:
         for service in SERVICES:

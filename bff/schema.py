@@ -18,6 +18,7 @@ from strawberry.types.execution import PreExecutionError
 from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
 from bff.federation import DEFINITIONS, RouterQueries, entities_of
+from bff.introspection import SchemaGate, without_suggestion
 from bff.limits import LimitSettings, OperationLimits
 from bff.per_event import PerEvent
 from resolvers.claims.queries import ClaimQueries
@@ -26,7 +27,7 @@ from resolvers.context import Context, Documents, Info
 from resolvers.dashboard import DashboardQueries
 from resolvers.detections import DetectionQueries
 from resolvers.documents import DocumentQueries
-from resolvers.errors import RequestError
+from resolvers.errors import Forbidden, RequestError
 from resolvers.integrations import IntegrationQueries
 from resolvers.mutations.claims import ClaimMutations
 from resolvers.mutations.documents import DocumentMutations
@@ -128,10 +129,16 @@ class OperationEnd(SchemaExtension):
         duration_s = time.perf_counter() - started_s
         note_missing(errors, context.caller)
         log_unexpected(errors)
+        for scope in {
+            error.original_error.scope for error in errors if isinstance(error.original_error, Forbidden)
+        }:
+            context.on_forbidden(scope)
         errors = [explained(error, context.support_code) for error in errors]
-        told = (
-            log.info if errors or context.transport == "http" else log.debug
-        )  # an event is not worth a line
+        if not context.sees_schema:
+            for error in errors:
+                error.message = without_suggestion(error.message)
+        # An event of a stream is not worth a line.
+        told = log.info if errors or context.transport == "http" else log.debug
         told(
             "operation.executed",
             operation=execution.operation_name or "unnamed",
@@ -209,6 +216,7 @@ def _built(limits: LimitSettings) -> Schema:
         extensions=[
             OperationEnd,
             lambda: OperationLimits(limits),
+            SchemaGate,
             lambda: ParserCache(maxsize=DOCUMENTS_CACHED),
             lambda: ValidationCache(maxsize=DOCUMENTS_CACHED),
         ],

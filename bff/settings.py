@@ -5,10 +5,19 @@ Read once, in `bff/main.py`. The names of the services' addresses are those of t
 `BFF_REFUND_ENGINE__TIMEOUT_S=1.5`. A misspelt `BFF_` name stops the start.
 """
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bff.limits import LimitSettings
@@ -16,7 +25,15 @@ from bff.trusted import Trust
 from clients.transport import ServiceSettings, UpstreamSettings
 
 DEV_SECRET = "dev-only-never-in-production-0123456789"  # noqa: S105  # printed at every dev start
-SECRET_CHARS_AT_LEAST = 32
+SECRET_BYTES_AT_LEAST = 32  # RFC 7518, section 3.2: as long as the hash it is used with
+MAKE_ONE = "make one with `bff key`"
+_KNOWN_TO_ALL = re.compile(r"dev[-_]only|your[-_]?secret|change[-_]?(me|this|in)|placeholder", re.IGNORECASE)
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+READ_TOKENS = ("refund_engine", "integrations", "cost_docs", "stripe")
+READ_NONE = ("mcde", "predictor")  # unless somebody has given them a lock
+
+KeyHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SocketSettings(BaseModel):
@@ -92,9 +109,32 @@ class Settings(BaseSettings):
         default=AnyHttpUrl("http://127.0.0.1:8010"), validation_alias="FBA_PREDICTOR_URL"
     )
 
-    jwt_secret: SecretStr = Field(
+    jwt_secret: SecretStr | None = Field(
+        default=None,
         validation_alias="JWT_SECRET",
-        description="Verifies callers' tokens (HS256, 32 characters or more); signs services' by default.",
+        description="Verifies callers' tokens (HS256, 32 bytes or more); signs services' by default.",
+    )
+    jwks_url: AnyHttpUrl | None = Field(
+        default=None,
+        description="Where the issuer of callers' tokens publishes its keys; instead of `JWT_SECRET`.",
+    )
+    jwt_audience: str | None = Field(
+        default=None, min_length=1, description="What `aud` of a caller's token must hold."
+    )
+    jwt_issuer: str | None = Field(
+        default=None, min_length=1, description="What `iss` of a caller's token must be."
+    )
+    jwt_leeway_s: float = Field(
+        default=30.0, ge=0, le=300, description="How far the issuer's clock may be off, in seconds."
+    )
+    machines: dict[str, tuple[KeyHash, ...]] = Field(
+        default={},
+        description="Programs that may read the schema and `/metrics`: a name, and the SHA-256 of one or two "
+        "keys, as `bff key` prints them.",
+    )
+    metrics_public: bool = Field(
+        default=False,
+        description="Whether `/metrics` needs no key, where only the operator's network reaches it.",
     )
     db_url: str = Field(
         default="sqlite+aiosqlite:///bff.sqlite3",
@@ -171,16 +211,48 @@ class Settings(BaseSettings):
         default=False, description="Whether the REST routes are described: /openapi.json, /docs and /redoc."
     )
     dev: bool = Field(
-        False, description="GraphiQL on, dev secret allowed; set by `bff dev`, never in production."
+        False,
+        description="Dev secrets allowed, schema and `/metrics` open; set by `bff dev`, never in production.",
     )
 
     @model_validator(mode="after")
-    def _secret_is_a_secret(self) -> "Settings":
-        secret = self.jwt_secret.get_secret_value()
-        if not self.dev and (secret == DEV_SECRET or len(secret) < SECRET_CHARS_AT_LEAST):
+    def _one_way_to_sign_in(self) -> "Settings":
+        if not self.jwt_secret and self.jwks_url is None:
             raise ValueError(
-                f"JWT_SECRET must be a secret of its own with at least {SECRET_CHARS_AT_LEAST} characters"
+                "JWT_SECRET or BFF_JWKS_URL must say how callers' tokens are verified; "
+                f"for a secret, {MAKE_ONE}"
             )
+        if self.jwt_secret and self.jwks_url is not None:
+            raise ValueError(
+                "JWT_SECRET and BFF_JWKS_URL are two ways to verify callers' tokens: unset one. "
+                "The services' secrets have names of their own, as BFF_STRIPE__JWT_SECRET"
+            )
+        if self.jwks_url and self.jwks_url.scheme != "https" and self.jwks_url.host not in _LOOPBACK:
+            raise ValueError(
+                "BFF_JWKS_URL must begin with https: whoever can change its answer can sign in as anybody"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _secrets_are_secrets(self) -> "Settings":
+        told = {"JWT_SECRET": self.jwt_secret} if self.jwt_secret else {}
+        for name in READ_TOKENS + READ_NONE:
+            service: ServiceSettings = getattr(self, name)
+            variable = f"BFF_{name.upper()}__JWT_SECRET"
+            if service.jwt_secret:
+                told[variable] = service.jwt_secret
+            elif name in READ_TOKENS and not self.jwt_secret:
+                raise ValueError(f"{variable} must be that service's secret: there is no JWT_SECRET")
+        for variable, secret in told.items():
+            if not self.dev and (problem := _problem(secret.get_secret_value())):
+                raise ValueError(f"{variable} {problem}: {MAKE_ONE}")
+        return self
+
+    @model_validator(mode="after")
+    def _machines_have_keys(self) -> "Settings":
+        for name, hashes in self.machines.items():
+            if not 1 <= len(hashes) <= 2:
+                raise ValueError(f"BFF_MACHINES: {name} must have one key, or two while they change")
         return self
 
     @model_validator(mode="after")
@@ -201,25 +273,22 @@ class Settings(BaseSettings):
 
     def upstreams(self) -> dict[str, UpstreamSettings]:
         """How to reach each service, by its slug."""
-        with_token, without = self.jwt_secret, None
         return {
-            "refund-engine": _upstream(self.refund_engine_url, self.refund_engine, with_token),
-            "integrations": _upstream(self.integrations_url, self.integrations, with_token),
-            "cost-docs": _upstream(self.cost_docs_url, self.cost_docs, with_token),
-            "stripe": _upstream(self.stripe_url, self.stripe, with_token),
-            "mcde": _upstream(self.mcde_url, self.mcde, without),
-            "predictor": _upstream(self.predictor_url, self.predictor, without),
+            "refund-engine": _upstream(self.refund_engine_url, self.refund_engine, self.jwt_secret),
+            "integrations": _upstream(self.integrations_url, self.integrations, self.jwt_secret),
+            "cost-docs": _upstream(self.cost_docs_url, self.cost_docs, self.jwt_secret),
+            "stripe": _upstream(self.stripe_url, self.stripe, self.jwt_secret),
+            "mcde": _upstream(self.mcde_url, self.mcde, None),
+            "predictor": _upstream(self.predictor_url, self.predictor, None),
         }
 
 
-def misspelt(environ: Mapping[str, str]) -> list[str]:
-    """The `BFF_…` names in an environment that no setting has, sorted."""
-    known = {f"BFF_{name}".upper() for name in Settings.model_fields}
-    return sorted(
-        name
-        for name in environ
-        if name.upper().startswith("BFF_") and name.upper().split("__")[0] not in known
-    )
+def _problem(secret: str) -> str | None:
+    if _KNOWN_TO_ALL.search(secret):
+        return "is a default that everybody can read"
+    if len(secret.encode()) < SECRET_BYTES_AT_LEAST:
+        return f"is shorter than {SECRET_BYTES_AT_LEAST} bytes"
+    return None
 
 
 def _upstream(url: AnyHttpUrl, service: ServiceSettings, secret: SecretStr | None) -> UpstreamSettings:

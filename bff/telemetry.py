@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 STRUCK_OUT = "[struck out]"
 _SECRET_NAMES = re.compile(
-    r"token|secret|password|authorization|cookie|signature|download_?url", re.IGNORECASE
+    r"token|secret|api_?key|password|authorization|cookie|signature|download_?url", re.IGNORECASE
 )
 _SECRET_TEXTS = re.compile(
     r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT

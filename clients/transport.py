@@ -52,6 +52,11 @@ class ServiceSettings(BaseModel):
         default=None,
         description="Signs the tokens this service reads; `JWT_SECRET` when absent (mcde, predictor: none).",
     )
+    api_keys: tuple[SecretStr, ...] = Field(
+        default=(),
+        max_length=2,
+        description="The first is sent as `X-API-Key`, with probes too; the second is to come or to go.",
+    )
     timeout_s: float = Field(default=2.0, gt=0, le=30, description="Longest wait for one answer, in seconds.")
     connect_timeout_s: float = Field(
         default=0.5, gt=0, le=10, description="Longest wait for a connection, in seconds."
@@ -125,6 +130,7 @@ class Upstream:
         self._limit_s = settings.timeout_s
         self._phases = {"connect": settings.connect_timeout_s}  # the rest is bounded as a whole
         self._mint = TokenMint(name, settings.jwt_secret) if settings.jwt_secret else None
+        self._api_key = settings.api_keys[0] if settings.api_keys else None
         self._chain = chain(
             name,
             settings.breaker,
@@ -249,6 +255,8 @@ class Upstream:
             headers["content-type"] = "application/json"
         if idempotency_key:
             headers["idempotency-key"] = idempotency_key
+        if self._api_key:
+            headers["x-api-key"] = self._api_key.get_secret_value()
         if self._mint and caller.viewer:
             headers["authorization"] = f"Bearer {self._mint.token(caller.viewer)}"
         return headers

@@ -34,6 +34,10 @@ class Documents(Protocol):
     async def accepted(self, asked: Any, operation: str | None) -> None: ...
 
 
+# Told each scope that an operation needed and its viewer did not have.
+OnForbidden = Callable[[str], None]
+
+
 @dataclass
 class Context(BaseContext):
     """Born and gone with one operation: a longer life would show one seller's data to another.
@@ -56,6 +60,9 @@ class Context(BaseContext):
     transport: str = "http"  # or websocket, sse, multipart
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
     tell_cost: bool = False  # whether the client asked for `extensions.cost`
+    on_forbidden: OnForbidden = lambda _: None
+    sees_schema: bool = False  # introspection, the SDL, and names suggested in errors
+    sees_data: bool = True  # not a program that shows its key and nobody's token
 
     def __post_init__(self) -> None:
         super().__init__()

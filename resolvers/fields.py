@@ -4,7 +4,7 @@
 `loads`   a field that one loader answers: loader and key are data, so that a whole level of objects can be
           loaded at once without calling a resolver for each
 
-Both print `@upstream` into the schema and check the scope before anything is asked.
+Both print `@upstream` and `@requiresScopes` into the schema and check the scope before anything is asked.
 """
 
 import inspect
@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any
 
 import strawberry
+from strawberry.federation.schema_directives import RequiresScopes
 from strawberry.schema_directive import Location
 
 from resolvers.context import Info
@@ -55,7 +56,7 @@ def asks(
                 info.context.spare([asked.service for asked in calls])
             return await resolve(self, info, **arguments)
 
-        return field_asking(resolver, calls, description)
+        return field_asking(resolver, calls, description, scope)
 
     return field_of
 
@@ -102,17 +103,26 @@ def loads(
         # Strawberry reads the arguments from the signature: `found` is not one of them, `info` is asked for.
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
         resolver.__signature__ = inspect.signature(finish).replace(parameters=[parent, info, *given])  # type: ignore[attr-defined]
-        return field_asking(resolver, calls, description)
+        return field_asking(resolver, calls, description, scope)
 
     return field_of
 
 
-def field_asking(resolver: Callable[..., Any], calls: tuple[Calls, ...], description: str) -> Any:
-    """A field that says in the schema and in its metadata whom its resolver asks."""
+def field_asking(
+    resolver: Callable[..., Any], calls: tuple[Calls, ...], description: str, scope: str | None
+) -> Any:
+    """A field that says in the schema whom its resolver asks and what scope it demands.
+
+    Args:
+        scope: what the resolver demands of the viewer's token before it asks; None inherits the parent's.
+    """
     services = dict.fromkeys(asked.service for asked in calls)  # each once, in the order given
+    directives: list[object] = [UpstreamDirective(service=service) for service in services]
+    if scope is not None:
+        directives.append(RequiresScopes(scopes=[[scope]]))  # so that a router can refuse, too
     return strawberry.field(
         resolver=resolver,
         description=description,
-        directives=[UpstreamDirective(service=service) for service in services],
+        directives=directives,
         metadata={CALLS: calls},
     )

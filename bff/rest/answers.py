@@ -19,6 +19,7 @@ from bff.rest.row import Row
 
 STATUS = {
     "UNAUTHENTICATED": 401,
+    "ISSUER_UNAVAILABLE": 503,
     "FORBIDDEN": 403,
     "BAD_USER_INPUT": 400,
     "SERVICE_UNAVAILABLE": 503,
@@ -78,10 +79,22 @@ def answered(row: Row, result: ExecutionResult) -> Response:
     return _json_response(body, status, retry_after_ms)
 
 
-def refused(code: str, message: str, support_code: str, headers: Mapping[str, str] | None = None) -> Response:
+def refused(
+    code: str,
+    message: str,
+    support_code: str,
+    headers: Mapping[str, str] | None = None,
+    retry_after_ms: int | None = None,
+) -> Response:
     """The answer to a request that is refused before anything is executed."""
-    extensions = {"code": code, "retryable": False, "retryAfterMs": None, "supportCode": support_code}
-    log.info("request.refused", code=code, status=STATUS[code])
+    extensions = {
+        "code": code,
+        "retryable": retry_after_ms is not None,
+        "retryAfterMs": retry_after_ms,
+        "supportCode": support_code,
+    }
+    if code not in ("UNAUTHENTICATED", "ISSUER_UNAVAILABLE"):  # `bff/refusals.py` tells of them
+        log.info("request.refused", code=code, status=STATUS[code])
     body = {"data": None, "errors": [{"message": message, "extensions": extensions}]}
     response = _json_response(body, STATUS[code])
     response.headers.update(headers or {})

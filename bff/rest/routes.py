@@ -4,7 +4,6 @@ The same context, deadline, limits and account; a client that leaves takes its u
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect, HTTPConnection
 
-from bff.auth import CHALLENGE, Unauthenticated
+from bff.auth import NOBODY, Unauthenticated
 from bff.graphql_http import CLIENT_LEFT, unless_left
 from bff.operations import stored_operations
 from bff.rest.answers import answered, nothing_there, refused
@@ -23,15 +22,6 @@ from bff.schema import Schema
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, RequestError
-
-NOBODY = Viewer(
-    user_id="00000000-0000-0000-0000-000000000000",
-    email=None,
-    name=None,
-    stripe_user_id=None,
-    scopes=frozenset(),
-    expires_at=datetime.max.replace(tzinfo=UTC),
-)
 
 
 def rest_routes(
@@ -69,7 +59,9 @@ def rest_routes(
             except NothingThere:
                 return nothing_there()
             except Unauthenticated as error:
-                return refused("UNAUTHENTICATED", str(error), request.state.support_code, CHALLENGE)
+                return refused(
+                    error.code, str(error), request.state.support_code, error.headers, error.retry_after_ms
+                )
             except RequestError as error:
                 return refused(error.code, str(error), request.state.support_code)
 

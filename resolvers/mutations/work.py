@@ -75,7 +75,7 @@ def mutates(
         parent, _work, *given = inspect.signature(act).parameters.values()
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
         resolver.__signature__ = inspect.signature(act).replace(parameters=[parent, info, *given])  # type: ignore[attr-defined]
-        return field_asking(resolver, calls, description)
+        return field_asking(resolver, calls, description, scope)
 
     return field_of
 

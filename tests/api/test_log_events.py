@@ -154,8 +154,7 @@ async def test_a_refusal_is_logged_under_its_support_code(bff: Bff, logged: Logg
     response = await bff.http.post("/graphql", json={"query": "{ viewer { userId } }"})
 
     [event] = logged()
-    assert event["event"] == "request.refused"
-    assert (event["code"], event["status"]) == ("UNAUTHENTICATED", 401)
+    assert (event["event"], event["reason"]) == ("sign_in.refused", "missing")
     assert event["support_code"] == response.json()["errors"][0]["extensions"]["supportCode"]
 
 

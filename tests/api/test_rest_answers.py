@@ -7,6 +7,7 @@ import pytest
 from graphql import GraphQLError
 from strawberry.types.execution import ExecutionResult
 
+from bff.auth import IssuerUnavailable, Unauthenticated
 from bff.errors import MESSAGES
 from bff.rest.answers import RETRY_AFTER_S, STATUS, USER_ERROR_STATUS, answered
 from bff.rest.row import Row
@@ -71,7 +72,7 @@ def test_every_code_has_its_status():
     store = {error.code for error in (StoreUnavailable, StripeIdsNotSetUp, StripeIdsUsedUp)}
     own = {BadUserInput.code, Forbidden.code, "QUERY_TOO_COMPLEX", "INTERNAL_SERVER_ERROR"} | store
 
-    assert MESSAGES.keys() | own | {"UNAUTHENTICATED"} == STATUS.keys()
+    assert MESSAGES.keys() | own | {Unauthenticated.code, IssuerUnavailable.code} == STATUS.keys()
 
 
 def test_the_caller_who_asks_too_often_is_told_so():

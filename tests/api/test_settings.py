@@ -53,7 +53,7 @@ def test_every_knob_reaches_its_service_alone(upstreams):
     assert {name: getattr(mcde, name) for name in turned} == {
         name: ServiceSettings.model_fields[name].default for name in turned
     }
-    assert set(turned) | {"breaker", "jwt_secret"} == set(ServiceSettings.model_fields)
+    assert set(turned) | {"breaker", "jwt_secret", "api_keys"} == set(ServiceSettings.model_fields)
 
 
 def test_a_misspelt_knob_stops_the_start(upstreams):

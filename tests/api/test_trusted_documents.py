@@ -193,7 +193,7 @@ def test_a_bad_manifest_stops_the_start(tmp_path: Path):
         check=False,
     )
 
-    assert started.returncode == 1
+    assert started.returncode == 2
     assert "absent.json: cannot be read: No such file" in started.stderr
     assert "Traceback" not in started.stderr
 

@@ -205,6 +205,7 @@ async def bff_serve(tmp_path: Path, **told: str) -> AsyncIterator[Process]:
     }
     env = os.environ | {
         "JWT_SECRET": SECRET,
+        "BFF_DEV": "true",  # the sandbox's secrets are known to all
         "DB_URL": f"sqlite+aiosqlite:///{tmp_path}/bff.sqlite3",
         **{names[name]: f"http://127.0.0.1:{port}" for name, port in ports.items()},
         **{

@@ -48,6 +48,7 @@ async def test_a_killed_process_leaves_no_outcome_unknown(
     made, ports = sandbox
     env = os.environ | {
         "JWT_SECRET": SECRET,
+        "BFF_DEV": "true",  # the sandbox's secrets are known to all
         "DB_URL": f"sqlite+aiosqlite:///{tmp_path}/bff.sqlite3",
         "INTEGRATIONS_URL": f"http://127.0.0.1:{ports['integrations']}",
         **{

@@ -41,6 +41,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     port = free_port()
     env = os.environ | {
         "JWT_SECRET": SECRET,
+        "BFF_DEV": "true",  # the sandbox's secrets are known to all
         "DB_URL": f"sqlite+aiosqlite:///{tmp_path}/bff.sqlite3",
         **{
             f"BFF_{name.upper().replace('-', '_')}__JWT_SECRET": secret

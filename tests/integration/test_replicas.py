@@ -79,6 +79,7 @@ def replicas(services: None, valkey: ValkeyServer, tmp_path: Path) -> Iterator[l
             port = free_port()
             env = os.environ | {
                 "JWT_SECRET": SECRET,
+                "BFF_DEV": "true",  # the sandbox's secrets are known to all
                 "DB_URL": f"sqlite+aiosqlite:///{tmp_path}/{name}.sqlite3",
                 "BFF_REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0",
                 **{

@@ -1,0 +1,136 @@
+"""Who stands at the door: a viewer with a token, a program with its key, or somebody to be turned away."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+import httpx
+from pydantic import AnyHttpUrl
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bff.auth import NOBODY, Authenticator, Unauthenticated
+from bff.machines import KEY_HEADER, Machine, Machines
+from bff.refusals import Refusals
+from bff.settings import Settings
+from clients.caller import Viewer
+from clients.jwks import IssuerKeys
+from clients.transport import UpstreamSettings
+
+Base = Callable[[str, UpstreamSettings], httpx.AsyncBaseTransport]
+
+
+class Identity:
+    """How one process tells who asks."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        base: Base,
+        *,
+        on_refusal: Callable[[str, str], None],
+        on_fetch: Callable[[bool], None],
+    ) -> None:
+        """
+        Args:
+            base: reaches the issuer, where it publishes its keys.
+            on_refusal: told the kind and the reason of each refusal.
+            on_fetch: told of each reading of the issuer's keys whether it brought any.
+        """
+        self.issuer_keys = _issuer_keys(settings.jwks_url, base, on_fetch) if settings.jwks_url else None
+        keys = self.issuer_keys or settings.jwt_secret
+        assert keys, "settings hold one or the other"
+        self.authenticator = Authenticator(
+            keys, audience=settings.jwt_audience, issuer=settings.jwt_issuer, leeway_s=settings.jwt_leeway_s
+        )
+        self.refusals = Refusals(on_refusal)
+        self._machines = Machines(settings.machines)
+        self._metrics_public = settings.dev or settings.metrics_public
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Read the issuer's keys, and go on renewing them; an issuer that is down does not stop the start."""
+        if self.issuer_keys:
+            await self.issuer_keys.renew()
+            self._renewing = asyncio.create_task(self.issuer_keys.run())
+
+    async def aclose(self) -> None:
+        """Renew no more."""
+        if self._renewing:
+            self._renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._renewing
+        if self.issuer_keys:
+            await self.issuer_keys.aclose()
+
+    def keys_age_s(self) -> float | None:
+        """Seconds since the issuer's keys were read; None where there are none."""
+        return self.issuer_keys.age_s if self.issuer_keys else None
+
+    def who(self, connection: HTTPConnection) -> tuple[Viewer, Machine | None]:
+        """Whom the headers of a request name: the viewer, and the program if one shows its key.
+
+        The viewer is `NOBODY` for a program that shows nobody's token.
+
+        Raises:
+            Unauthenticated: neither proves anything.
+        """
+        machine = self._machines.admitted(connection, "graphql")
+        if machine is None and KEY_HEADER in connection.headers:
+            self.refusals.key(connection, "graphql")
+        if machine and machine.alone:
+            return NOBODY, machine
+        shown = connection.headers.getlist("authorization")
+        with self._noted(connection):
+            if len(shown) > 1:  # whoever stands before us may have read another one
+                raise Unauthenticated("Send one `Authorization` header.", "invalid")
+            return self.authenticator.viewer(shown[0] if shown else None), machine
+
+    async def viewer(self, connection: HTTPConnection, authorization: str | None) -> Viewer:
+        """The viewer whom a token names that came otherwise than in a header, as over a WebSocket.
+
+        Raises:
+            Unauthenticated: it proves nothing.
+        """
+        await self.authenticator.prepare(authorization)
+        with self._noted(connection):
+            return self.authenticator.viewer(authorization)
+
+    @contextlib.contextmanager
+    def _noted(self, connection: HTTPConnection) -> Iterator[None]:
+        try:
+            yield
+        except Unauthenticated as exc:
+            self.refusals.sign_in(connection, exc.reason)
+            raise
+
+    def let_read_metrics(self, connection: HTTPConnection) -> None:
+        """Let programs with a key read `/metrics`, and everybody where settings say so.
+
+        Raises:
+            Unauthenticated: it shows no key that is known.
+        """
+        if self._metrics_public or self._machines.admitted(connection, "metrics"):
+            return
+        self.refusals.key(connection, "metrics")
+        raise Unauthenticated(
+            "Send a program's key as `X-API-Key` or `Authorization: Bearer …`.", reason="missing"
+        )
+
+
+def _issuer_keys(url: AnyHttpUrl, base: Base, on_fetch: Callable[[bool], None]) -> IssuerKeys:
+    return IssuerKeys(str(url), base("issuer", UpstreamSettings(base_url=url)), on_fetch=on_fetch)
+
+
+class KeysLearned:
+    """ASGI middleware: the key of a request's token is known, if it can be, before anybody needs it."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            await self._authenticator.prepare(Headers(scope=scope).get("authorization"))
+        await self._app(scope, receive, send)
