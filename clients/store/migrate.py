@@ -1,6 +1,8 @@
 """Brings the database to the newest revision, however many replicas start at once."""
 
+import asyncio
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from alembic import command
 from alembic.config import Config
@@ -14,6 +16,9 @@ from clients.store.database import Database
 SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 0x0B51DE  # any number that nobody else who uses this database takes for an advisory lock
 
+# alembic keeps the migration under way in a global, so that two stores in one process take turns.
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
 
 async def migrate(database: Database) -> None:
     """Bring a database, empty or older, to the newest revision; one at the newest is left as it is.
@@ -23,7 +28,11 @@ async def migrate(database: Database) -> None:
     """
     if database.engine.dialect.name == "sqlite":
         await _let_readers_and_a_writer_work_side_by_side(database)
-    async with database.engine.begin() as connection:  # SQLite: BEGIN IMMEDIATE, so one process at a time
+    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    async with (
+        turn,
+        database.engine.begin() as connection,
+    ):  # SQLite: BEGIN IMMEDIATE, so one process at a time
         if connection.dialect.name == "postgresql":
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         await connection.run_sync(_upgrade)

@@ -52,7 +52,11 @@ class Wire:
             writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection(*self._to)
+        try:
+            there_reader, there_writer = await asyncio.open_connection(*self._to)
+        except OSError:  # nobody is there any more
+            writer.transport.abort()
+            return
         self._open |= {writer, there_writer}
         there = asyncio.create_task(self._pump(reader, there_writer, answering=False))
         back = asyncio.create_task(self._pump(there_reader, writer, answering=True))

@@ -7,9 +7,11 @@ request or of the answer. Then the same key is sent again, over a whole wire, un
 import asyncio
 import contextlib
 import random
+import socket
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,21 +37,24 @@ from resolvers.global_ids import global_id
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RUNS = 1000
-CLAIMS = 1200  # so that each run has a finding or a claim of its own
+PORTS_OF_A_LANE = len(SERVICES) + 1
+LANES = 8  # side by side, each with a BFF and services of its own: most of a run is waiting
+CLAIMS = 300  # so that each run has a finding or a claim of its own
 ASKED_AGAIN_AT_MOST = 4
 BUDGET_MS = 700
 FIRST = SELLERS[0]
 SETTLED = [name for name, mutation in MUTATIONS.items() if mutation.keyed and mutation.settled]
 
 
-@pytest.fixture
-async def wires(tmp_path: Path) -> AsyncIterator[tuple[Bff, dict[str, Wire]]]:
+@contextlib.asynccontextmanager
+async def wired(database: Path, ports: Sequence[int]) -> AsyncIterator[tuple[Bff, dict[str, Wire]]]:
     """A BFF whose way to each service leads over a wire that can be cut."""
     sandbox = Sandbox(seed(CLAIMS))
     for row in sandbox.world.disputes.values():  # more of them than usual wait to be handed in
         row["status"] = "pending" if row["status"] == "submitted" else row["status"]
-    listening = {name: _free_port() for name in sandbox.apps}
-    serving = asyncio.create_task(sandbox_ports.serve(sandbox, ports=listening, control_port=_free_port()))
+    *own, control_port = ports
+    listening = dict(zip(sandbox.apps, own, strict=True))
+    serving = asyncio.create_task(sandbox_ports.serve(sandbox, ports=listening, control_port=control_port))
     wires = {name: Wire("127.0.0.1", port) for name, port in listening.items()}
     await _until_listening(list(listening.values()))
     ports = {name: await wire.open() for name, wire in wires.items()}
@@ -64,9 +69,7 @@ async def wires(tmp_path: Path) -> AsyncIterator[tuple[Bff, dict[str, Wire]]]:
         name: ServiceSettings(jwt_secret=getattr(dev, name).jwt_secret, breaker=patient)
         for name in ("refund_engine", "integrations", "cost_docs", "stripe")
     }
-    settings = dev.model_copy(
-        update={**urls, **services, "db_url": f"sqlite+aiosqlite:///{tmp_path}/bff.sqlite3"}
-    )
+    settings = dev.model_copy(update={**urls, **services, "db_url": f"sqlite+aiosqlite:///{database}"})
     app = create_app(settings, stripe_claim_ids=sandbox.world.stripe_claim_ids)
     async with running(app, sandbox, settings) as bff:
         yield bff, wires
@@ -77,45 +80,69 @@ async def wires(tmp_path: Path) -> AsyncIterator[tuple[Bff, dict[str, Wire]]]:
         await serving
 
 
+@dataclass
+class Tally:
+    """What became of the runs: at first, and in the end."""
+
+    first_said: Counter[str] = field(default_factory=Counter)
+    twice: list[Any] = field(default_factory=list)
+    unknown: list[Any] = field(default_factory=list)
+    undone: list[Any] = field(default_factory=list)
+
+
 async def test_a_cut_connection_does_nothing_twice_and_loses_nothing(
-    wires: tuple[Bff, dict[str, Wire]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A seller's claim is filed once and charged once, whatever the network does in the middle of it."""
-    bff, wire_of = wires
     monkeypatch.setattr("resolvers.mutations.once.LOST_AFTER", timedelta(seconds=0.3))
-    dice = random.Random("cut connections")
-    inputs = _inputs(bff, dice)
-    first_said: Counter[str] = Counter()
-    unknown, twice, undone = [], [], []
+    tally = Tally()
 
-    for nth in range(RUNS):
-        name = SETTLED[nth % len(SETTLED)]
-        mutation, variables = MUTATIONS[name], {"input": next(inputs[name])}
-        before = len(bff.sandbox.writes)
-        wire = wire_of[dice.choice([service for service, _ in mutation.does])]
-        wire.hang_up()
-        wire.cut = Cut.somewhere(dice)
-        answer = await bff.ask(name, budget_ms=BUDGET_MS, **variables)
-        first_said[_said(answer)] += 1
-        wire.cut = None
-        wire.hang_up()
-        for _ in range(ASKED_AGAIN_AT_MOST):
-            if payload_of(answer).get(mutation.shown) is not None:
-                break
-            await asyncio.sleep(0.35 if _said(answer) == "OUTCOME_UNKNOWN" else 0)
-            answer = await bff.ask(name, **variables)
-        did = Counter((write.service, write.operation) for write in bff.sandbox.writes[before:])
-        if payload_of(answer).get(mutation.shown) is None:
-            unknown.append((nth, name, _said(answer)))
-        if any(times > 1 for times in did.values()):
-            twice.append((nth, name, did))
-        if not did[mutation.does[-1]]:
-            undone.append((nth, name))
+    async def lane(number: int, ports: Sequence[int]) -> None:
+        async with wired(tmp_path / f"{number}.sqlite3", ports) as (bff, wire_of):
+            dice = random.Random(f"cut connections {number}")
+            inputs = _inputs(bff, dice)
+            for nth in range(RUNS // LANES):
+                name = SETTLED[nth % len(SETTLED)]
+                await _run(bff, wire_of, name, {"input": next(inputs[name])}, dice, tally)
 
-    print(f"{RUNS} runs, at first: {dict(first_said)}; duplicates {len(twice)}, unknown {len(unknown)}")  # noqa: T201
-    assert (twice, unknown, undone) == ([], [], [])
-    assert first_said["OUTCOME_UNKNOWN"] > 0, "no cut was felt: nothing was tested"
-    assert first_said["done"] > 0
+    ports = free_ports(LANES * PORTS_OF_A_LANE)
+    async with asyncio.TaskGroup() as lanes:
+        for number in range(LANES):
+            lanes.create_task(lane(number, ports[number::LANES]))
+
+    print(  # noqa: T201
+        f"{RUNS} runs, at first: {dict(tally.first_said)}; "
+        f"duplicates {len(tally.twice)}, unknown {len(tally.unknown)}"
+    )
+    assert (tally.twice, tally.unknown, tally.undone) == ([], [], [])
+    assert tally.first_said["OUTCOME_UNKNOWN"] > 0, "no cut was felt: nothing was tested"
+    assert tally.first_said["done"] > 0
+
+
+async def _run(
+    bff: Bff, wire_of: dict[str, Wire], name: str, variables: Any, dice: random.Random, tally: Tally
+) -> None:
+    """Send a mutation over a wire that breaks, then again over a whole one until its outcome is known."""
+    mutation, before = MUTATIONS[name], len(bff.sandbox.writes)
+    wire = wire_of[dice.choice([service for service, _ in mutation.does])]
+    wire.hang_up()
+    wire.cut = Cut.somewhere(dice)
+    answer = await bff.ask(name, budget_ms=BUDGET_MS, **variables)
+    tally.first_said[_said(answer)] += 1
+    wire.cut = None
+    wire.hang_up()
+    for _ in range(ASKED_AGAIN_AT_MOST):
+        if payload_of(answer).get(mutation.shown) is not None:
+            break
+        await asyncio.sleep(0.35 if _said(answer) == "OUTCOME_UNKNOWN" else 0)
+        answer = await bff.ask(name, **variables)
+    did = Counter((write.service, write.operation) for write in bff.sandbox.writes[before:])
+    if payload_of(answer).get(mutation.shown) is None:
+        tally.unknown.append((name, variables, _said(answer)))
+    if any(times > 1 for times in did.values()):
+        tally.twice.append((name, variables, did))
+    if not did[mutation.does[-1]]:
+        tally.undone.append((name, variables))
 
 
 def _said(answer: Any) -> str:
@@ -171,12 +198,11 @@ def _inputs(bff: Bff, dice: random.Random) -> dict[str, Any]:
     return made
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all of them different."""
+    with contextlib.ExitStack() as probes:
+        held = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in held]
 
 
 async def _until_listening(ports: list[int]) -> None:
