@@ -1,10 +1,12 @@
 """How a field says whom it asks.
 
-`asks`    a field with a resolver of its own
-`loads`   a field that one loader answers: loader and key are data, so that a whole level of objects can be
-          loaded at once without calling a resolver for each
+`asks`     a field with a resolver of its own
+`loads`    a field that one loader answers: loader and key are data, so that a whole level of objects can be
+           loaded at once without calling a resolver for each
+`watches`  a subscription
 
-Both print `@upstream` and `@requiresScopes` into the schema and check the scope before anything is asked.
+All print `@requiresScopes` into the schema and check the scope before anything is asked; the first two print
+`@upstream` as well.
 """
 
 import inspect
@@ -104,6 +106,30 @@ def loads(
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
         resolver.__signature__ = inspect.signature(finish).replace(parameters=[parent, info, *given])  # type: ignore[attr-defined]
         return field_asking(resolver, calls, description, scope)
+
+    return field_of
+
+
+def watches(*calls: Calls, description: str, scope: str) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+    """Make a subscription of an async resolver that returns the events.
+
+    Args:
+        calls: what one round of watching asks.
+        scope: what the viewer's token must carry.
+    """
+
+    def field_of(resolve: Callable[..., Awaitable[Any]]) -> Any:
+        @wraps(resolve)
+        async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
+            info.context.require(scope)
+            return await resolve(self, info, **arguments)
+
+        return strawberry.subscription(
+            resolver=resolver,
+            description=description,
+            directives=[RequiresScopes(scopes=[[scope]])],
+            metadata={CALLS: calls},
+        )
 
     return field_of
 

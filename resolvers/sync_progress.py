@@ -17,7 +17,7 @@ from clients.transport import Answer
 from resolvers.context import Info
 from resolvers.costs import INTEGRATIONS, once
 from resolvers.errors import BadUserInput
-from resolvers.fields import CALLS
+from resolvers.fields import watches
 from resolvers.global_ids import global_id, key_of
 from resolvers.syncs import (
     DETECTION_RUN_STATUS,
@@ -67,29 +67,29 @@ class SyncProgressEvent:
 
 @strawberry.type
 class SyncSubscriptions:
-    @strawberry.subscription(
+    @watches(
+        *A_ROUND,
+        scope="detections:read",
         description="A detection run: a snapshot, then an event per change; ends after COMPLETED.",
-        metadata={CALLS: A_ROUND},
     )
     async def detection_progress(
         self,
         info: Info,
         detection_run_id: Annotated[strawberry.ID, strawberry.argument(description="Global ID of the run.")],
     ) -> AsyncGenerator[DetectionProgressEvent, None]:
-        info.context.require("detections:read")
         told = await _watch(info, detection_run_id, "DetectionRun", moved=_run_moved)
         return events(told, DetectionProgressEvent.from_told, ends=_run_ended)
 
-    @strawberry.subscription(
+    @watches(
+        *A_ROUND,
+        scope="integrations:read",
         description="A sync: a snapshot, then an event per change; ends after a terminal state.",
-        metadata={CALLS: A_ROUND},
     )
     async def sync_progress(
         self,
         info: Info,
         sync_id: Annotated[strawberry.ID, strawberry.argument(description="Global ID of the sync.")],
     ) -> AsyncGenerator[SyncProgressEvent, None]:
-        info.context.require("integrations:read")
         told = await _watch(info, sync_id, "Sync", moved=_sync_moved)
         return events(told, SyncProgressEvent.from_told, ends=_sync_ended)
 

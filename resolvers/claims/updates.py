@@ -17,7 +17,7 @@ from resolvers.claims.claim import CLAIM_STATUS, Claim, ClaimStatus
 from resolvers.context import Info
 from resolvers.costs import REFUND_ENGINE, once
 from resolvers.errors import BadUserInput
-from resolvers.fields import CALLS
+from resolvers.fields import watches
 from resolvers.global_ids import global_id, key_of
 from resolvers.watching.events import events
 from resolvers.watching.listener import Told
@@ -51,9 +51,10 @@ class ClaimUpdatedEvent:
 
 @strawberry.type
 class ClaimSubscriptions:
-    @strawberry.subscription(
+    @watches(
+        once(REFUND_ENGINE, pages=6),  # the page, and what it cannot tell
+        scope="claims:read",
         description="Claims: one snapshot event each, then an event per change.",
-        metadata={CALLS: (once(REFUND_ENGINE, pages=6),)},  # a round: the page, and what it cannot tell
     )
     async def claim_updated(
         self,
@@ -63,7 +64,6 @@ class ClaimSubscriptions:
         ],
     ) -> AsyncGenerator[ClaimUpdatedEvent, None]:
         context = info.context
-        context.require("claims:read")
         if not 1 <= len(claim_ids) <= WATCHED_AT_MOST:
             raise BadUserInput(f"`claimIds` must name 1 to {WATCHED_AT_MOST} claims.")
         keys = [key_of(claim_id, "Claim") for claim_id in claim_ids]

@@ -93,7 +93,10 @@ async def test_a_row_answers_what_its_operation_answers(bff: Bff, keys: dict[str
 
     response = await send(bff, row, request)
 
-    assert (response.status_code, response.headers["content-type"]) == (row.success, "application/json")
+    assert (response.status_code, response.headers["content-type"]) == (
+        row.success,
+        "application/json; charset=utf-8",
+    )
     assert response.headers["cache-control"] == "no-store"
     body = response.json()
     is_true_to(row, body)

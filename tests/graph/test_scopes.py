@@ -36,6 +36,7 @@ OPEN = {
     "Query.node",  # the same
     "Query.viewer",  # the viewer's own token, read back
     "Query.serviceHealth",  # on every public status page, too
+    "Subscription.serviceHealth",  # the same
     "Query.dashboard",  # an empty frame: each of its fields demands its own
 }
 
