@@ -41,6 +41,7 @@ from resolvers.mutations.user_errors import (
     not_found,
     refused_if_rejected,
     seen_after,
+    unseen,
 )
 from resolvers.mutations.work import Work, mutates
 
@@ -420,7 +421,10 @@ def _not_submittable(dispute: DisputeRecord | None) -> Refused:
 
 
 async def _created(work: Work, claim_id: str) -> CreateClaimPayload:
-    return CreateClaimPayload(claim=Claim.from_answer(await work.loaders.claim_by_id.load(claim_id)))
+    claim = Claim.from_answer(await work.loaders.claim_by_id.load(claim_id))
+    if claim is None:
+        raise unseen(REFUND_ENGINE)
+    return CreateClaimPayload(claim=claim)
 
 
 async def _submitted(claim: Answer[ClaimRecord], _claim_id: str) -> SubmitClaimPayload:

@@ -31,6 +31,7 @@ from resolvers.mutations.user_errors import (
     conflict,
     invalid,
     refused_if_rejected,
+    unseen,
 )
 from resolvers.mutations.work import Work, mutates
 from resolvers.payments import Payment
@@ -149,8 +150,9 @@ async def _charge(
         raise _no_account()
     # Committed before the charge, so that a charge without an answer can be found again.
     stripe_id = await work.loaders.store.stripe_map.stripe_id_of(claim.id)
+    not_taken = invalid("The payment service does not take this amount.", "recoveredAmount", "amount")
     try:
-        with refused_if_rejected():
+        with refused_if_rejected(bad_request=not_taken):
             charged = await work.clients.stripe.charge(
                 stripe_claim_id=stripe_id,
                 recovered_cents=int(amount.scaleb(2)),
@@ -176,6 +178,6 @@ async def _charged(work: Work, claim: ClaimRecord, _sent: Sent | None) -> str | 
 
 async def _shown(work: Work, payment_id: str) -> ChargeCommissionPayload:
     found = await work.loaders.payment_by_id.load(int(payment_id))
-    return ChargeCommissionPayload(
-        payment=Payment.from_record(found.value, found.as_of) if found.value else None
-    )
+    if found.value is None:
+        raise unseen(STRIPE)
+    return ChargeCommissionPayload(payment=Payment.from_record(found.value, found.as_of))

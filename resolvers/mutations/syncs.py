@@ -30,6 +30,7 @@ from resolvers.mutations.user_errors import (
     not_found,
     refused_if_rejected,
     seen_after,
+    unseen,
 )
 from resolvers.mutations.work import Work, mutates
 from resolvers.syncs import SYNC_STATUS, DetectionRun, Sync, SyncStatus
@@ -222,7 +223,9 @@ async def _started(work: Work, sent: Sent | None) -> str | None:
 
 async def _sync_shown(work: Work, sync_id: str) -> StartSyncPayload:
     answer = await work.loaders.sync_by_id.load(sync_id)
-    return StartSyncPayload(sync=Sync.from_record(answer.value, answer.as_of) if answer else None)
+    if answer is None:
+        raise unseen(INTEGRATIONS)
+    return StartSyncPayload(sync=Sync.from_record(answer.value, answer.as_of))
 
 
 async def _search(work: Work, sync_id: strawberry.ID | None, note: Note) -> Done[RunDetectionPayload]:
@@ -248,9 +251,9 @@ async def _searched(work: Work, sent: Sent | None) -> str | None:
 async def _run_shown(work: Work, sync_id: str) -> RunDetectionPayload:
     work.watchers.changed(work.viewer, "sync", sync_id)
     answer = await work.loaders.sync_by_id.load(sync_id)
-    return RunDetectionPayload(
-        detection_run=DetectionRun.from_record(answer.value, answer.as_of) if answer else None
-    )
+    if answer is None:
+        raise unseen(INTEGRATIONS)
+    return RunDetectionPayload(detection_run=DetectionRun.from_record(answer.value, answer.as_of))
 
 
 async def _latest_sync(work: Work) -> SyncRecord:

@@ -214,6 +214,15 @@ def refusal_of(error: UpstreamError) -> Refused | None:
     return None
 
 
+def unseen(service: str) -> Refused:
+    """It was done, and its result is not to be seen."""
+    return outcome_unknown(
+        service,
+        "It was done, and what became of it cannot be shown right now. Ask again, with the same key where "
+        "there is one.",
+    )
+
+
 async def seen_after(look: Awaitable[T], lost: UpstreamError | None = None) -> T:
     """What is to be seen after a write; `lost` is its failure, if its answer was lost.
 
@@ -225,16 +234,15 @@ async def seen_after(look: Awaitable[T], lost: UpstreamError | None = None) -> T
         return await look
     except UpstreamError as error:
         told = refusal_of(lost) if lost else None
-        raise told or outcome_unknown(
-            error.upstream,
-            "It was done, and what became of it cannot be shown right now. Ask again, with the same key "
-            "where there is one.",
-        ) from error
+        raise told or unseen(error.upstream) from error
 
 
 @contextmanager
-def refused_if_rejected() -> Iterator[None]:
+def refused_if_rejected(bad_request: Refused | None = None) -> Iterator[None]:
     """Around a write: an owner that says no, in a way we do not know, has refused.
+
+    Args:
+        bad_request: what a 400 means; REFUSED when None.
 
     Raises:
         Refused: REFUSED.
@@ -245,6 +253,8 @@ def refused_if_rejected() -> Iterator[None]:
     except (UpstreamAuthFailed, *OWN_MEANING):  # credentials are our configuration's fault
         raise
     except UpstreamRejected as error:
+        if bad_request and error.status == 400:
+            raise bad_request from error
         raise conflict(
             UserErrorCode.REFUSED, "The owner of this data refused the request. Trying again does not help."
         ) from error
