@@ -4,7 +4,7 @@ The fixtures of `tests/graph` and `tests/api`.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.app import create_dev_app, dev_token
 from bff.cli import dev_settings
@@ -50,6 +50,8 @@ class Bff:
     sandbox: Sandbox
     settings: Settings
     heard: list[Heard] = field(default_factory=list)
+    lost: set[tuple[str, str]] = field(default_factory=set)
+    """Service and method of requests whose answers are lost: it does its work, and the connection breaks."""
 
     async def ask(
         self,
@@ -111,14 +113,20 @@ async def running(app: FastAPI, sandbox: Sandbox, settings: Settings) -> AsyncIt
         yield Bff(http, sandbox, settings)
 
 
-def listen(sandbox: Sandbox) -> list[Heard]:
-    """Write down all that reaches the services of a sandbox; before the BFF is made."""
+def listen(sandbox: Sandbox, lost: Collection[tuple[str, str]] = ()) -> list[Heard]:
+    """Write down all that reaches a sandbox's services, and lose some answers; before the BFF is made."""
     heard: list[Heard] = []
+
+    async def unheard(message: Message) -> None:
+        pass
 
     def hearing(service: str, app: ASGIApp) -> ASGIApp:
         async def hear(scope: Scope, receive: Receive, send: Send) -> None:
             headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
             heard.append(Heard(service, scope["method"], scope["raw_path"].decode(), headers))
+            if (service, scope["method"]) in lost:
+                await app(scope, receive, unheard)
+                raise ConnectionResetError
             await app(scope, receive, send)
 
         return hear
@@ -140,10 +148,11 @@ async def make_bff() -> AsyncIterator[MakeBff]:
             told = {name: options.pop(name) for name in list(options) if name in Settings.model_fields}
             settings = dev_settings().model_copy(update=told)
             sandbox = Sandbox(world or seed(claims), **options)
-            heard = listen(sandbox)
+            lost: set[tuple[str, str]] = set()
+            heard = listen(sandbox, lost)
             app = create_dev_app(sandbox, settings, seller=SELLERS[0])
             made = await stack.enter_async_context(running(app, sandbox, settings))
-            made.heard = heard
+            made.heard, made.lost = heard, lost
             return made
 
         yield make

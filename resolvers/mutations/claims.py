@@ -376,9 +376,11 @@ async def _changed(work: Work, claim_id: str, changes: ClaimChanges) -> Answer[C
     """The claim, when it holds the changes."""
     work.look_again()
     claim = await work.loaders.claim_by_id.load(claim_id)
-    if claim is None or any((getattr(claim.value, name) or "") != value for name, value in changes.items()):
+    if claim is None:
         return None
-    return claim
+    now = claim.value.model_dump(include=set(changes))
+    now["claim_description"] = claim.value.claim_description or ""  # an emptied one may be kept as null
+    return claim if all(now[name] == value for name, value in changes.items()) else None
 
 
 async def _file(work: Work, claim: ClaimRecord, _note: Note) -> Done[SubmitClaimPayload]:

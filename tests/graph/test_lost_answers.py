@@ -7,7 +7,11 @@ the same key again, when all is well.
 from datetime import timedelta
 
 import pytest
+from read_operations import claims_of
 from write_operations import KEYED, MUTATIONS, codes_of, done, payload_of
+
+from bff.sandbox.seed import SELLERS
+from resolvers.global_ids import global_id
 
 BUDGET_MS = 1200
 BEFORE = ("down", "hang", "error", "rate-limited")
@@ -69,3 +73,46 @@ async def test_what_may_still_happen_is_not_done_again(bff):
     answer = await bff.ask("StartSync", **variables)
 
     assert (codes_of(answer), bff.sandbox.writes) == (["OUTCOME_UNKNOWN"], [])
+
+
+# Mutation → method of the request whose answer is lost, the last that writes.
+WRITES_WITH = dict.fromkeys(MUTATIONS, "POST") | {
+    "UpdateClaim": "PUT",
+    "CancelSync": "DELETE",
+    "DisconnectIntegration": "DELETE",
+    "ConnectIntegration": "PATCH",
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+async def test_an_answer_that_is_lost_alone_is_found_at_once(make_bff, name):
+    """The write was done and everybody is well: one read tells, and nobody has to press a button again."""
+    mutation, bff = MUTATIONS[name], await make_bff(cancel_repaired=True)
+    variables = mutation.variables(bff.sandbox.world)
+    bff.lost.add((mutation.service, WRITES_WITH[name]))
+
+    answer = await bff.ask(name, **variables)
+
+    did = done(bff.sandbox.writes)
+    assert set(did) == set(mutation.does)
+    assert not mutation.keyed or len(did) == len(mutation.does)
+    assert answer.errors == []
+    if mutation.settled:
+        assert codes_of(answer) == []
+        assert payload_of(answer)[mutation.shown] is not None
+    else:
+        assert codes_of(answer) == ["OUTCOME_UNKNOWN"]
+
+
+async def test_a_lost_change_is_found_whatever_its_values(bff):
+    """Nought and nothing are values, too."""
+    claim = claims_of(bff.sandbox.world, SELLERS[0])[0]
+    bff.lost.add(("refund-engine", "PUT"))
+
+    answer = await bff.ask(
+        "UpdateClaim",
+        input={"claimId": global_id("Claim", claim["id"]), "daysSincePurchase": 0, "description": ""},
+    )
+
+    assert (answer.errors, codes_of(answer)) == ([], [])
+    assert payload_of(answer)["claim"]["daysSincePurchase"] == 0
