@@ -139,6 +139,7 @@ def create_app(
             tell_cost=COST_HEADER in connection.headers,
             on_forbidden=lambda scope: identity.refusals.scope(connection, scope, viewer.user_id),
             sees_schema=settings.dev,
+            router_scopes=settings.router_scopes,
         )
 
     def context_of(connection: HTTPConnection) -> Context:

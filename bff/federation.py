@@ -7,8 +7,12 @@ from typing import Any
 import strawberry
 from graphql import (
     REMOVE,
+    DirectiveDefinitionNode,
+    DirectiveNode,
     FieldDefinitionNode,
     ObjectTypeDefinitionNode,
+    ScalarTypeDefinitionNode,
+    StringValueNode,
     Visitor,
     parse,
     print_ast,
@@ -18,6 +22,8 @@ from graphql import (
 from resolvers.context import Info
 from resolvers.errors import BadUserInput
 from resolvers.node import NODE_TYPES
+
+SCOPES = "requiresScopes"
 
 # As https://specs.apollo.dev/federation/v2.9 defines what the schema imports. Composition knows them; tools
 # that know GraphQL only (codegen, linters, `buildSchema`) refuse a schema that uses what it does not define.
@@ -70,19 +76,39 @@ class Service:
 class RouterQueries:
     @strawberry.field(name="_service", description="For routers: what to compose.")
     def service(self, info: Info) -> Service:
-        return Service(sdl=router_sdl(info.schema))
+        return Service(sdl=router_sdl(info.schema, scopes=info.context.router_scopes))
 
 
 @functools.cache
-def router_sdl(schema: strawberry.Schema) -> str:
-    """The part of a schema that a router may compose with other graphs."""
-    return print_ast(visit(parse(schema.as_str()), _WithoutNode()))
+def router_sdl(schema: strawberry.Schema, *, scopes: bool) -> str:
+    """The part of a schema that a router may compose with other graphs.
+
+    Args:
+        scopes: whether it says what each field needs. Routers that know `@requiresScopes` can refuse before
+            they ask; Apollo's gateway refuses the whole supergraph for it.
+    """
+    document = visit(parse(schema.as_str()), _WithoutNode())
+    return print_ast(document if scopes else visit(document, _WithoutScopes()))
 
 
 class _WithoutNode(Visitor):
     def enter_field_definition(self, field: FieldDefinitionNode, *where: Any) -> Any:
         owners = [each.name.value for each in where[-1] if isinstance(each, ObjectTypeDefinitionNode)]
         return REMOVE if (owners, field.name.value) == (["Query"], "node") else None
+
+
+class _WithoutScopes(Visitor):
+    def enter_directive(self, directive: DirectiveNode, *_: Any) -> Any:
+        return REMOVE if directive.name.value == SCOPES else None
+
+    def enter_directive_definition(self, definition: DirectiveDefinitionNode, *_: Any) -> Any:
+        return REMOVE if definition.name.value == SCOPES else None
+
+    def enter_scalar_type_definition(self, definition: ScalarTypeDefinitionNode, *_: Any) -> Any:
+        return REMOVE if definition.name.value == "federation__Scope" else None
+
+    def enter_string_value(self, value: StringValueNode, *_: Any) -> Any:
+        return REMOVE if value.value == f"@{SCOPES}" else None  # among the imports
 
 
 def entities_of(info: Info, representations: Sequence[object]) -> list[Any]:

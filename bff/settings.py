@@ -207,6 +207,11 @@ class Settings(BaseSettings):
         default=False,
         description="Whether `X-Rehearse` shows outages to whoever has the scope; never in production.",
     )
+    router_scopes: bool = Field(
+        default=False,
+        description="Whether `_service` prints `@requiresScopes`: GraphOS, Hive and Cosmo routers read it, "
+        "Apollo's gateway refuses the whole supergraph for it. Scopes are enforced here either way.",
+    )
     docs: bool = Field(
         default=False, description="Whether the REST routes are described: /openapi.json, /docs and /redoc."
     )

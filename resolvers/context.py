@@ -61,6 +61,7 @@ class Context(BaseContext):
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
     tell_cost: bool = False  # whether the client asked for `extensions.cost`
     on_forbidden: OnForbidden = lambda _: None
+    router_scopes: bool = False  # whether `_service` says which scopes fields need
     sees_schema: bool = False  # introspection, the SDL, and names suggested in errors
     sees_data: bool = True  # not a program that shows its key and nobody's token
 

@@ -64,7 +64,7 @@ def test_the_printed_schema_is_the_codes(printed: str):
 
 async def test_the_router_is_told_of_the_same_graph(printed: str):
     """The router composes what `_service` says: this graph, but `node`, which can find ours only."""
-    sandbox, settings = Sandbox(seed(1)), dev_settings()
+    sandbox, settings = Sandbox(seed(1)), dev_settings().model_copy(update={"router_scopes": True})
 
     async with running(create_dev_app(sandbox, settings, seller=SELLERS[0]), sandbox, settings) as bff:
         answer = await bff.ask("{ _service { sdl } }")

@@ -191,3 +191,17 @@ async def test_too_many_representations_are_refused(bff: Bff):
     assert str(2 * MOST) in error["message"]
     assert calls == {}
     assert (most.errors, len(most.data["_entities"])) == ([], MOST)
+
+
+async def test_a_router_is_told_of_scopes_where_it_can_read_them(make_bff):
+    """Apollo's gateway refuses a whole supergraph for a directive that other routers act upon."""
+    plain, telling = await make_bff(), await make_bff(router_scopes=True)
+
+    without, with_scopes = [
+        (await each.ask("{ _service { sdl } }")).data["_service"]["sdl"] for each in (plain, telling)
+    ]
+
+    assert "requiresScopes" not in without
+    assert "federation__Scope" not in without
+    assert 'import: ["@key", "@shareable"]' in without
+    assert '@requiresScopes(scopes: [["claims:read"]])' in with_scopes

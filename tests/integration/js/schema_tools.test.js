@@ -20,7 +20,7 @@ import { SCHEMA_FILE, ask, operationFiles } from "./bff.js";
 
 const SCHEMA = readFileSync(SCHEMA_FILE, "utf8");
 // What only routers read: defined in the file, not part of what clients may ask.
-const FEDERATION = /^(link__\w+|federation__\w+|_FieldSet|key|link|shareable)$/;
+const FEDERATION = /^(link__\w+|federation__\w+|_FieldSet|key|link|requiresScopes|shareable)$/;
 const SCALARS = { DateTime: "string", Decimal: "string" };
 
 let fromFile;
