@@ -152,7 +152,7 @@ class ClaimMutations:
         CreateClaimPayload,
         once_per_operation(REFUND_ENGINE, pages=2, expected=1, hops=4),
         DETECTIONS,
-        once_per_operation(INTEGRATIONS, pages=7, expected=2, hops=3),
+        once_per_operation(INTEGRATIONS, pages=4, expected=2, hops=3),
         scope="claims:write",
         description="Records a claim, with a filing case when it is made of a finding.",
     )
@@ -202,7 +202,7 @@ class ClaimMutations:
     @mutates(
         SubmitClaimPayload,
         once_per_operation(REFUND_ENGINE),
-        once_per_operation(INTEGRATIONS, pages=7, expected=2, hops=3),
+        once_per_operation(INTEGRATIONS, pages=4, expected=2, hops=3),
         scope="claims:submit",
         description="Files a claim with Amazon.",
     )

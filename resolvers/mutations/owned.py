@@ -42,7 +42,7 @@ async def own_sync(work: Work, sync_id: strawberry.ID) -> SyncRecord:
     Raises:
         Refused: NOT_FOUND, also when it is somebody else's; INVALID_INPUT, when it is no id of a sync.
     """
-    answer = await work.loaders.sync_by_id.load(key_in(sync_id, "Sync", "syncId"))
+    answer = await work.clients.integrations.sync(key_in(sync_id, "Sync", "syncId"))
     if answer is None:
         raise not_found("sync", sync_id, "syncId")
     return answer.value

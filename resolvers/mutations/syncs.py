@@ -2,8 +2,8 @@
 
 mutation       asks, in this order
 startSync      integrations startSync, listSyncHistory
-cancelSync     integrations listSyncHistory (whose is it, does it run?), cancelSync, getSyncStatus
-runDetection   integrations listSyncHistory (the sync), runDetection, getSyncStatus
+cancelSync     integrations getSyncStatus (whose is it, does it run?), cancelSync, listSyncHistory
+runDetection   integrations getSyncStatus or listSyncHistory (the sync), runDetection, listSyncHistory
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class RunDetectionPayload:
 class SyncMutations:
     @mutates(
         RunDetectionPayload,
-        once_per_operation(INTEGRATIONS, pages=3, expected=3, hops=3),
+        once_per_operation(INTEGRATIONS, pages=4, expected=3, hops=3),
         scope="detections:run",
         description="Searches the data of a sync for findings. Follow it with `detectionProgress`.",
     )
