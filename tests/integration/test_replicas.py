@@ -35,7 +35,7 @@ SECRET = "a-secret-of-this-drill-and-of-nothing-else"
 BFF = str(Path(sys.executable).parent / "bff")
 ROUNDS = 5
 TAG = b"bytes:"  # cashews' own, of what it left as it was
-HEAD_BYTES = 8  # epoch seconds, before the JSON
+HEAD_BYTES = 16  # when it was received, and when it was asked for
 FIND_AGAIN_WITHIN_S = 10
 CLIENTS = 6
 
