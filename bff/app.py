@@ -25,7 +25,14 @@ from bff.graphql_http import ENDPOINT, astray
 from bff.graphql_live import LiveEndpoint
 from bff.graphql_ws import Door
 from bff.health import health_routes
-from bff.http_guard import HEADERS_SHOWN, HEADERS_TAKEN, LOOPBACK, SAFE_HEADERS, HttpGuard, origins_allowed
+from bff.http_guard import (
+    DATA_HEADERS,
+    HEADERS_SHOWN,
+    HEADERS_TAKEN,
+    LOOPBACK,
+    HttpGuard,
+    origins_allowed,
+)
 from bff.identity import Identity, KeysLearned
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
@@ -267,7 +274,7 @@ def create_app(
         log.error("request.broken", support_code=support_code, path=request.url.path, exc_info=error)
         message = "Something went wrong on our side. Quote the support code."
         response = refused(request, Refused(message, code="INTERNAL_SERVER_ERROR", status=500))
-        response.headers.update(SAFE_HEADERS)  # it is sent from outside the guard
+        response.headers.update(DATA_HEADERS)  # it is sent from outside the guard
         return response
 
     return app

@@ -51,6 +51,7 @@ SAFE_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"  # pages have one of their own
+DATA_HEADERS = {**SAFE_HEADERS, "content-security-policy": DATA_POLICY}
 DATA = (JSON, GRAPHQL_RESPONSE, "text/plain", "text/event-stream", "multipart/mixed")
 HSTS = "max-age=31536000"
 

@@ -124,12 +124,12 @@ class Rates:
         told["ratelimit-remaining"] = str(max(0, state.remaining))
         told["ratelimit-reset"] = str(math.ceil(state.reset_after))
         if result.limited and self._refuses("rate", viewer):
-            wait_s = state.retry_after + counted * interval_s
-            told["retry-after"] = str(math.ceil(wait_s))
+            wait_s = math.ceil(state.retry_after + counted * interval_s)
+            told["retry-after"] = str(wait_s)
             raise RateLimited(
                 f"You asked for more than {self._settings.cost_per_minute} upstream calls a minute. "
-                f"Try again in {math.ceil(wait_s)} s, or ask for less at once.",
-                retry_after_ms=math.ceil(wait_s * 1000),
+                f"Try again in {wait_s} s, or ask for less at once.",
+                retry_after_ms=wait_s * 1000,
             )
 
     async def close(self) -> None:

@@ -230,6 +230,24 @@ async def test_every_answer_is_data_and_nothing_else(bff: Bff, method: str, path
     assert "strict-transport-security" not in answer.headers
 
 
+async def test_an_answer_to_what_broke_is_data_too(bff: Bff):
+    """It is made outside of all that guards the others."""
+    app = bff.http._transport.app  # type: ignore[attr-defined]
+
+    async def broken() -> None:
+        raise RuntimeError("the database password is hunter2")
+
+    app.add_api_route("/broken", broken)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://bff.test") as http:
+        answer = await http.get("/broken")
+
+    assert (answer.status_code, code(answer)) == (500, "INTERNAL_SERVER_ERROR")
+    assert "hunter2" not in answer.text
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize("path", ["/graphiql/", "/docs", "/redoc"])
 async def test_pages_keep_their_own_policy(make_bff: MakeBff, path: str):
     """Under the policy of data a page would stay white."""
