@@ -1,6 +1,7 @@
 """Puts the process together, top to bottom: the walk of a request begins here.
 
-Correlation → UnderWay → BodyDeadline → FastAPI → GraphQLEndpoint → context → schema → resolvers/ → clients/
+Correlation → HttpGuard → UnderWay → BodyDeadline → FastAPI → GraphQLEndpoint → context → schema
+→ resolvers/ → clients/
 """
 
 import asyncio
@@ -11,10 +12,11 @@ import httpx
 import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 from bff.api_docs import mount_api_docs
-from bff.auth import DevIssuer, Unauthenticated
+from bff.auth import NOBODY, DevIssuer, Unauthenticated
 from bff.body_limit import BodyLimit
 from bff.drain import Drain, UnderWay
 from bff.errors import Refused, refused
@@ -23,10 +25,19 @@ from bff.graphql_http import ENDPOINT, astray
 from bff.graphql_live import LiveEndpoint
 from bff.graphql_ws import Door
 from bff.health import health_routes
+from bff.http_guard import (
+    DATA_HEADERS,
+    HEADERS_SHOWN,
+    HEADERS_TAKEN,
+    LOOPBACK,
+    HttpGuard,
+    origins_allowed,
+)
 from bff.identity import Identity, KeysLearned
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
 from bff.persisted import KEPT_AT_MOST, PersistedDocuments
+from bff.rates import Rates
 from bff.rest.routes import rest_routes
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
@@ -101,7 +112,8 @@ def create_app(
     identity = Identity(settings, base, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
     metrics.watch_keys(identity.keys_age_s)
     schema = build_schema(settings.limits)
-    streams = Streams()
+    rates = Rates(settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded)
+    streams = Streams(rates.hold_streams)
     drain.on_drain(streams.close_all)
 
     def loaders_for(caller: Caller) -> Loaders:
@@ -132,6 +144,7 @@ def create_app(
             documents=documents,
             on_operation=metrics.operation_ended,
             on_limit=metrics.limit_exceeded,
+            admission=rates.operation(None if viewer is NOBODY else viewer, connection.state.answer_headers),
             watchers=watchers,
             budget_s=budget_s,
             support_code=connection.state.support_code,
@@ -181,6 +194,7 @@ def create_app(
                 closing.push_async_callback(shelf.close)
                 closing.push_async_callback(directory.aclose)
                 closing.push_async_callback(bus.close)
+                closing.push_async_callback(rates.close)
                 closing.push_async_callback(identity.aclose)
                 closing.push_async_callback(workshop.close)  # first: its work needs all of the above
                 for task in (probing, heeding):
@@ -193,6 +207,18 @@ def create_app(
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(BodyDeadline, wait_s=settings.sockets.body_wait_s)
     app.add_middleware(UnderWay, drain=drain)
+    origin_allowed = origins_allowed(settings.cors, dev=settings.dev)
+    if settings.cors.origins or settings.dev:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors.origins,
+            allow_origin_regex=LOOPBACK if settings.dev else None,
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
+            allow_headers=HEADERS_TAKEN,
+            expose_headers=HEADERS_SHOWN,
+            max_age=settings.cors.preflight_kept_s,
+        )
+    app.add_middleware(HttpGuard, hosts=settings.trusted_hosts, origin_allowed=origin_allowed)
     app.add_middleware(Correlation)  # the last is the outermost
     app.include_router(
         LiveEndpoint(
@@ -202,6 +228,7 @@ def create_app(
             door=Door(identity.viewer, context_for),
             streams=streams,
             settings=settings.streams,
+            origin_allowed=origin_allowed,
         ),
         include_in_schema=False,
     )
@@ -246,7 +273,9 @@ def create_app(
         support_code = request.state.support_code  # by now the log has forgotten it
         log.error("request.broken", support_code=support_code, path=request.url.path, exc_info=error)
         message = "Something went wrong on our side. Quote the support code."
-        return refused(request, Refused(message, code="INTERNAL_SERVER_ERROR", status=500))
+        response = refused(request, Refused(message, code="INTERNAL_SERVER_ERROR", status=500))
+        response.headers.update(DATA_HEADERS)  # it is sent from outside the guard
+        return response
 
     return app
 

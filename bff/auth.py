@@ -62,7 +62,7 @@ class Unauthenticated(Exception):
     """No token, or one that proves nothing. The message is for the client, as it stands.
 
     Args:
-        reason: for the operator: missing, expired, invalid or unavailable.
+        reason: for the operator: missing, expired, invalid, unavailable or too_many.
     """
 
     code = "UNAUTHENTICATED"

@@ -20,6 +20,7 @@ from bff.auth import SCOPES, DevIssuer
 from bff.contracts import priced_contracts
 from bff.explain import explain as explained
 from bff.operations import stored_operations
+from bff.rates import RateSettings
 from bff.sandbox import serve as sandbox_ports
 from bff.sandbox.faults import parse_words
 from bff.sandbox.sandbox import DEV_SECRETS, PORTS, SERVICES, Sandbox
@@ -36,6 +37,7 @@ from clients.transport import ServiceSettings
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stripe_ids = typer.Typer(no_args_is_help=True, help="The map of claims to stripe's integers.")
 main.add_typer(stripe_ids, name="stripe-ids")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 DEV_STRIPE_FIRST_ID = 1_000_000_000  # where those of the sandbox begin
 
 Claims = Annotated[int, typer.Option(min=1, max=10_000, help="Claims of the first seller.")]
@@ -58,7 +60,7 @@ def dev(
 ) -> None:
     """Run the BFF and the six services in one process, seeded the same on every start."""
     configure_logging(readable=True)
-    settings = dev_settings()
+    settings = dev_settings().model_copy(update={"trusted_hosts": LOOPBACK_NAMES})  # the page holds a token
     sandbox = _sandbox(claims, fault, files_url=f"http://127.0.0.1:{port}/sandbox/files")
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
     _say_hello(port, dev_token(settings, SELLERS[0]))
@@ -206,6 +208,7 @@ def dev_settings() -> Settings:
     return Settings(
         dev=True,
         rehearsals=True,
+        rates=RateSettings(mode="measure"),  # a script in a loop is told of, and goes on
         drain_lead_s=0,  # nobody has to notice
         docs=True,
         jwt_secret=SecretStr(DEV_SECRET),

@@ -11,6 +11,7 @@ No text of a service, of Python or of a database ever leaves: messages are writt
 `RequestError`, or by graphql-core about the document it was sent.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from bff.media_types import JSON, answer_type, with_charset
+from bff.rates import RateLimited
 from clients.directory import SERVICES
 from clients.errors import StoreError, UpstreamError
 from resolvers.errors import RequestError
@@ -69,8 +71,9 @@ def explained(error: GraphQLError, support_code: str) -> GraphQLError:
         }
     else:
         code, message = _own(error, cause)
-        retryable = isinstance(cause, StoreError) and cause.retryable
-        extensions = {"code": code, "retryable": retryable, "retryAfterMs": None}
+        retry_after_ms = cause.retry_after_ms if isinstance(cause, RequestError) else None
+        retryable = retry_after_ms is not None or (isinstance(cause, StoreError) and cause.retryable)
+        extensions = {"code": code, "retryable": retryable, "retryAfterMs": retry_after_ms}
     return GraphQLError(
         message[:MESSAGE_CHARS_AT_MOST],
         nodes=error.nodes,
@@ -132,6 +135,18 @@ class Refused(Exception):
         self.status = status
         self.headers = headers
         self.retry_after_ms = retry_after_ms
+
+
+def too_many(error: RateLimited) -> Refused:
+    """The refusal of a request whose viewer asks more than their share."""
+    wait_s = math.ceil(error.retry_after_ms / 1000)
+    return Refused(
+        str(error),
+        code=error.code,
+        status=429,
+        headers={"retry-after": str(wait_s)},
+        retry_after_ms=error.retry_after_ms,
+    )
 
 
 def refused(connection: HTTPConnection, refusal_: Refused) -> Response:

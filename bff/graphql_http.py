@@ -211,6 +211,8 @@ def _status(body: GraphQLHTTPResponse, media_type: str) -> int:
     codes = {error.get("extensions", {}).get("code") for error in errors}
     if "INTERNAL_SERVER_ERROR" in codes:
         return 500
+    if "RATE_LIMITED" in codes:  # by us: no service was asked
+        return 429
     return 400 if media_type == GRAPHQL_RESPONSE or codes & BAD_WHATEVER_THE_TYPE else 200
 
 

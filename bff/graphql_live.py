@@ -18,8 +18,10 @@ from strawberry.subscriptions import (
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
 
+from bff.errors import too_many
 from bff.graphql_http import GraphQLEndpoint
 from bff.graphql_ws import Door, Socket, SocketHandler
+from bff.rates import RateLimited
 from bff.settings import StreamSettings
 from bff.streams import Streams, until_the_end
 from resolvers.context import Context
@@ -44,11 +46,13 @@ class LiveEndpoint(GraphQLEndpoint):
         door: Door,
         streams: Streams,
         settings: StreamSettings,
+        origin_allowed: Callable[[str], bool],
     ) -> None:
         """
         Args:
             context_getter: of a request over HTTP; None for a WebSocket, whose token comes later.
             door: lets the operations of WebSockets in.
+            origin_allowed: whether a page of an origin that is not ours may open a WebSocket.
         """
         super().__init__(
             schema,
@@ -60,18 +64,27 @@ class LiveEndpoint(GraphQLEndpoint):
             max_subscriptions_per_connection=settings.operations,
         )
         self.door = door
+        self.origin_allowed = origin_allowed
         self.streams = streams
         self.heartbeat_s = settings.heartbeat_s
         for transport in self._stream_transport_map.values():
             transport.heartbeat_interval = settings.heartbeat_s
 
     async def execute_operation(self, *args: Any, **given: Any) -> Any:
-        results: Any = await super().execute_operation(*args, **given)
         context: Context = given["context"]
+        if given["request_data"].protocol in TRANSPORTS:
+            try:
+                self.streams.check(context.viewer)
+            except RateLimited as exc:
+                raise too_many(exc) from None
+        results: Any = await super().execute_operation(*args, **given)
         if isinstance(results, AsyncGenerator):
             context.transport = TRANSPORTS[given["request_data"].protocol]
             return until_the_end(results, context, self.streams)
         return results
+
+    def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
+        return self.origin_allowed(origin)
 
     async def create_streaming_response(
         self,

@@ -5,7 +5,8 @@ closed with   because
 4400          a message is not of the protocol
 4401          no token, or one that proves nothing: connecting again is no use
 4403          the token has expired: connect again with a new one
-1013          whether the token is good cannot be told now: connect again later
+1013          not now: the token cannot be checked, too many came that prove nothing, or the viewer has as
+              many sockets as they may; connect again later
 4406          the subprotocol is not graphql-transport-ws
 4408          no `connection_init` in time
 4409          an operation id is in use already
@@ -34,7 +35,8 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 
-from bff.auth import IssuerUnavailable, Unauthenticated
+from bff.auth import Unauthenticated
+from bff.rates import RateLimited
 from bff.streams import Streams, told, valid_for_s
 from clients.caller import Viewer
 from resolvers.context import Context
@@ -87,6 +89,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     view: Any  # the LiveEndpoint
     websocket: Any  # a Socket
     _viewer: Viewer | None = None
+    _held: contextlib.ExitStack  # the viewer's seat
     _keeping: asyncio.Task[None] | None = None
 
     async def handle(self) -> None:
@@ -94,7 +97,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         if streams.closing:
             await self._leave()
             return
-        with streams.open(self._leave):
+        with streams.open(self._leave), contextlib.ExitStack() as self._held:
             await super().handle()
 
     async def shutdown(self) -> None:
@@ -113,7 +116,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             try:
                 shown = self._authorization(message.get("payload") or {})
                 self._viewer = await self._door.viewer(self._connection, shown)
-            except Unauthenticated as exc:
+                self._held.enter_context(self.view.streams.seat(self._viewer))
+            except (Unauthenticated, RateLimited) as exc:
                 if self.connection_init_timeout_task:
                     self.connection_init_timeout_task.cancel()
                 await self.websocket.close(_close_code(exc), str(exc))
@@ -235,8 +239,8 @@ def _is(payload: dict[str, Any], name: str, kind: type) -> bool:
     return payload.get(name) is None or isinstance(payload[name], kind)
 
 
-def _close_code(refusal: Unauthenticated) -> int:
+def _close_code(refusal: Unauthenticated | RateLimited) -> int:
     """As clients of the protocol understand it: 4401 is final, the others are worth another try."""
-    if isinstance(refusal, IssuerUnavailable):
+    if refusal.retry_after_ms is not None:
         return 1013
-    return 4403 if refusal.reason == "expired" else 4401
+    return 4403 if isinstance(refusal, Unauthenticated) and refusal.reason == "expired" else 4401

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.auth import NOBODY, Authenticator, Unauthenticated
+from bff.guesses import Guesses
 from bff.machines import KEY_HEADER, Machine, Machines
 from bff.refusals import Refusals
 from bff.settings import Settings
@@ -45,6 +46,7 @@ class Identity:
             keys, audience=settings.jwt_audience, issuer=settings.jwt_issuer, leeway_s=settings.jwt_leeway_s
         )
         self.refusals = Refusals(on_refusal)
+        self._guesses = Guesses(settings.rates)
         self._machines = Machines(settings.machines)
         self._metrics_public = settings.dev or settings.metrics_public
         self._renewing: asyncio.Task[None] | None = None
@@ -76,13 +78,14 @@ class Identity:
         Raises:
             Unauthenticated: neither proves anything.
         """
-        machine = self._machines.admitted(connection, "graphql")
-        if machine is None and KEY_HEADER in connection.headers:
-            self.refusals.key(connection, "graphql")
-        if machine and machine.alone:
-            return NOBODY, machine
         shown = connection.headers.getlist("authorization")
-        with self._noted(connection):
+        with self._noted(connection, shown[0] if shown else None):
+            machine = self._machines.admitted(connection, "graphql")
+            if machine is None and KEY_HEADER in connection.headers:
+                self.refusals.key(connection, "graphql")
+                self._guesses.bad(connection)
+            if machine and machine.alone:
+                return NOBODY, machine
             if len(shown) > 1:  # whoever stands before us may have read another one
                 raise Unauthenticated("Send one `Authorization` header.", "invalid")
             return self.authenticator.viewer(shown[0] if shown else None), machine
@@ -94,15 +97,19 @@ class Identity:
             Unauthenticated: it proves nothing.
         """
         await self.authenticator.prepare(authorization)
-        with self._noted(connection):
+        with self._noted(connection, authorization):
             return self.authenticator.viewer(authorization)
 
     @contextlib.contextmanager
-    def _noted(self, connection: HTTPConnection) -> Iterator[None]:
+    def _noted(self, connection: HTTPConnection, shown: str | None) -> Iterator[None]:
         try:
+            self._guesses.listen(connection, shown)
             yield
+            self._guesses.good(shown)
         except Unauthenticated as exc:
             self.refusals.sign_in(connection, exc.reason)
+            if exc.reason == "invalid":
+                self._guesses.bad(connection)
             raise
 
     def let_read_metrics(self, connection: HTTPConnection) -> None:
@@ -111,9 +118,16 @@ class Identity:
         Raises:
             Unauthenticated: it shows no key that is known.
         """
-        if self._metrics_public or self._machines.admitted(connection, "metrics"):
+        if self._metrics_public:
+            return
+        shown = connection.headers.get(KEY_HEADER) or connection.headers.get("authorization")
+        self._guesses.listen(connection, shown)
+        if self._machines.admitted(connection, "metrics"):
+            self._guesses.good(shown)
             return
         self.refusals.key(connection, "metrics")
+        if shown:
+            self._guesses.bad(connection)
         raise Unauthenticated(
             "Send a program's key as `X-API-Key` or `Authorization: Bearer …`.", reason="missing"
         )

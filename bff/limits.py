@@ -150,7 +150,7 @@ class OperationLimits(SchemaExtension):
             self._hold("directives", shape.directives, limits.directives)
             self._hold("list", max(shape.longest_list, _longest(execution.variables)), limits.list_items)
         yield
-        if not execution.pre_execution_errors and (limits.mode != "off" or self._context.tell_cost):
+        if not execution.pre_execution_errors:
             self._price()
 
     def get_results(self) -> dict[str, Any]:
@@ -174,6 +174,7 @@ class OperationLimits(SchemaExtension):
             return
         except GraphQLError:  # a variable is wrong: the executor says so, in the same words
             return
+        self._context.cost = max(1, self._cost)
         self._hold("objects", objects, limits.objects)
         self._hold("cost", self._cost, limits.cost)
 

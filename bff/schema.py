@@ -23,7 +23,7 @@ from bff.limits import LimitSettings, OperationLimits
 from bff.per_event import PerEvent
 from resolvers.claims.queries import ClaimQueries
 from resolvers.claims.updates import ClaimSubscriptions
-from resolvers.context import Context, Documents, Info
+from resolvers.context import Context, Info
 from resolvers.dashboard import DashboardQueries
 from resolvers.detections import DetectionQueries
 from resolvers.documents import DocumentQueries
@@ -173,17 +173,22 @@ class Schema(strawberry.federation.Schema):
     async def _prepare_operation_async(
         self, context: Any, extensions_runner: Any
     ) -> PreExecutionError | None:
-        """Find the document before anything is parsed, on every transport; have it kept once it is valid."""
+        """Count the operation and find its document before anything is parsed, on every transport.
+
+        Once it is valid its document is kept, and the rest of its price is counted.
+        """
         # Not in an extension's `on_operation`: what that raises never comes to `OperationEnd`.
-        documents: Documents = context.context.documents
+        ours: Context = context.context
         try:
-            asked = await documents.asked(context.query, context.operation_extensions)
+            await ours.admission.begin()
+            asked = await ours.documents.asked(context.query, context.operation_extensions)
+            context.query = asked.document
+            refused = await super()._prepare_operation_async(context, extensions_runner)
+            if refused is None:
+                await ours.documents.accepted(asked, context.operation_name)
+                await ours.admission.price(ours.cost)
         except RequestError as exc:
             return PreExecutionError(data=None, errors=[GraphQLError(str(exc), original_error=exc)])
-        context.query = asked.document
-        refused = await super()._prepare_operation_async(context, extensions_runner)
-        if refused is None:
-            await documents.accepted(asked, context.operation_name)
         return refused
 
     def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[Any]:

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from bff.drain import Drain
 from bff.settings import Settings
 from bff.sockets import bounded
+from bff.tls import tls_options
 
 WS_MESSAGE_BYTES = 1_000_000  # uvicorn allows 16 MB; an operation and its variables are a few KB
 WS_PING_S = 20.0  # below what proxies let a silent connection live
@@ -53,6 +54,7 @@ def config_of(app: FastAPI, settings: Settings, host: str, port: int, **more: An
         forwarded_allow_ips=sockets.forwarded_allow_ips or "",
         server_header=False,
         access_log=False,
+        **tls_options(settings.tls),
         log_level=logging.WARNING,
         **more,
     )

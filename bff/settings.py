@@ -20,7 +20,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bff.http_guard import CorsSettings, HostName
 from bff.limits import LimitSettings
+from bff.rates import RateSettings
+from bff.tls import TlsSettings
 from bff.trusted import Trust
 from clients.transport import ServiceSettings, UpstreamSettings
 
@@ -172,7 +175,14 @@ class Settings(BaseSettings):
         description="Part of that budget kept for putting the answer together, in seconds.",
     )
     limits: LimitSettings = LimitSettings()
+    rates: RateSettings = RateSettings()
     sockets: SocketSettings = SocketSettings()
+    tls: TlsSettings = TlsSettings()
+    cors: CorsSettings = CorsSettings()
+    trusted_hosts: tuple[HostName, ...] = Field(
+        default=(),
+        description="Names that requests may call us by, without ports; any when empty.",
+    )
     drain_lead_s: float = Field(
         default=5.0,
         ge=0,
@@ -264,6 +274,15 @@ class Settings(BaseSettings):
     def _budget_leaves_time_to_ask(self) -> "Settings":
         if self.operation_budget_s <= self.reserve_s:
             raise ValueError("BFF_OPERATION_BUDGET_S must be longer than BFF_RESERVE_S")
+        return self
+
+    @model_validator(mode="after")
+    def _dearest_operation_can_be_paid(self) -> "Settings":
+        if self.rates.mode == "enforce" and self.rates.burst_cost < self.limits.cost:
+            raise ValueError(
+                f"BFF_RATES__BURST_COST must be {self.limits.cost} or more, as BFF_LIMITS__COST: "
+                "an operation dearer than the burst would be told to come again for ever"
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ the process leaves    closed 1001     complete
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from bff.auth import LEEWAY_S
 from bff.errors import explained
+from bff.rates import RateLimited
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.errors import RequestError
@@ -37,7 +39,14 @@ class SignInAgain(RequestError):
 class Streams:
     """The open streams of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_open: Callable[[Viewer, int], None] = lambda *_: None) -> None:
+        """
+        Args:
+            may_open: told a viewer and how many sockets and HTTP streams of theirs are open; raises
+                `RateLimited` when there may not be one more.
+        """
+        self._may_open = may_open
+        self._seats: Counter[str] = Counter()  # by the viewer's user id
         self._closes: dict[object, Callable[[], Awaitable[None]]] = {}
         self.closing = False  # from then on no stream is opened
 
@@ -50,6 +59,30 @@ class Streams:
             yield
         finally:
             del self._closes[stream]
+
+    def check(self, viewer: Viewer) -> None:
+        """See that the viewer may open one more.
+
+        Raises:
+            RateLimited: they have as many as they may.
+        """
+        self._may_open(viewer, self._seats[viewer.user_id])
+
+    @contextlib.contextmanager
+    def seat(self, viewer: Viewer) -> Iterator[None]:
+        """Count one socket or HTTP stream of the viewer while the block lasts.
+
+        Raises:
+            RateLimited: they have as many as they may.
+        """
+        self.check(viewer)
+        self._seats[viewer.user_id] += 1
+        try:
+            yield
+        finally:
+            self._seats[viewer.user_id] -= 1
+            if not self._seats[viewer.user_id]:
+                del self._seats[viewer.user_id]
 
     async def close_all(self) -> None:
         """End every stream with a word to its client, and open no other."""
@@ -87,7 +120,12 @@ async def until_the_end(
     async def leave() -> None:
         leaving.set()
 
-    async with contextlib.aclosing(results):
+    async with contextlib.aclosing(results), contextlib.AsyncExitStack() as held:
+        try:
+            held.enter_context(streams.seat(context.viewer))
+        except RateLimited as exc:  # others came between, since it was let in
+            yield PreExecutionError(data=None, errors=[told(exc, context.support_code)])
+            return
         ended = asyncio.create_task(_ended(leaving, context.viewer))
         coming: asyncio.Task[Any] | None = None
         try:

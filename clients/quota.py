@@ -1,13 +1,16 @@
 """What is left of a service's patience: most allow 100 requests per 15 minutes, all sellers together.
 
 Read from the headers of every answer. When it is used up nothing is sent, because a 429 only makes the wait
-longer; when little is left, probes slow down and optional fields are not asked for.
+longer; when little is left, probes slow down, optional fields are not asked for, and each viewer may take a
+fair share of it: what was left, divided by the viewers of this window and one who may still come.
 """
 
 import time
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 
 SCARCE_SHARE = 0.2  # of the limit: below it only what a screen cannot do without is asked for
+VIEWERS_COUNTED = 1000  # of a window; with more the share is one request each, anyway
 RESET_TRUSTED_S = 3600.0  # the services' windows are 15 minutes; more than an hour is nonsense
 
 
@@ -18,6 +21,10 @@ class Quota:
         self._limit: int | None = None
         self._remaining: int | None = None
         self._resets_at_s = 0.0  # monotonic
+        self._viewers: OrderedDict[str, None] = OrderedDict()  # of this window
+        self._under_way = 0  # requests that no header tells of yet
+        self._to_share = 0  # requests that were left when it became scarce
+        self._taken: Counter[str] = Counter()  # since then, by viewer
 
     def observe(self, headers: Mapping[str, str], *, retry_after_s: float | None = None) -> None:
         """Take note of an answer's headers; `retry_after_s` when it was a 429."""
@@ -29,6 +36,43 @@ class Quota:
         if limit and remaining is not None and resets_in_s is not None:
             self._limit, self._remaining = limit, remaining
             self._resets_at_s = time.monotonic() + min(resets_in_s, RESET_TRUSTED_S)
+
+    def take(self, viewer: str | None) -> bool:
+        """Whether one more request may leave; call `give_back` when its answer has come, or will not.
+
+        Args:
+            viewer: whose it is, by the user id; None for our own, which grow rarer as the quota shrinks.
+        """
+        if not self._has_room_for(viewer):
+            return False
+        self._under_way += 1
+        return True
+
+    def give_back(self) -> None:
+        """The answer of a request was observed, or there is none."""
+        self._under_way -= 1
+
+    def _has_room_for(self, viewer: str | None) -> bool:
+        if self._limit is None or self._remaining is None or self.resets_in_s <= 0:
+            self._viewers.clear()  # of the window that has passed
+            left = limit = 1
+        else:
+            left, limit = self._remaining - self._under_way, self._limit
+        if viewer is None or left <= 0:
+            return left > 0
+        self._viewers[viewer] = None
+        if len(self._viewers) > VIEWERS_COUNTED:
+            self._viewers.popitem(last=False)
+        if left >= limit * SCARCE_SHARE:
+            self._to_share = 0
+            return True
+        if not self._to_share:
+            self._to_share = left
+            self._taken.clear()
+        if self._taken[viewer] >= max(1, self._to_share // (len(self._viewers) + 1)):
+            return False
+        self._taken[viewer] += 1
+        return True
 
     @property
     def share_left(self) -> float:

@@ -34,6 +34,14 @@ class Documents(Protocol):
     async def accepted(self, asked: Any, operation: str | None) -> None: ...
 
 
+class Admission(Protocol):
+    """Counts an operation against what its viewer may ask; `bff/rates.py`."""
+
+    async def begin(self) -> None: ...
+
+    async def price(self, cost: int) -> None: ...
+
+
 # Told each scope that an operation needed and its viewer did not have.
 OnForbidden = Callable[[str], None]
 
@@ -54,6 +62,7 @@ class Context(BaseContext):
     on_operation: OnOperation
     workshop: Workshop
     on_limit: OnLimit
+    admission: Admission
     watchers: Watchers
     budget_s: float  # of the operation, or of each event
     support_code: str  # names this operation in errors and in the log
@@ -63,6 +72,7 @@ class Context(BaseContext):
     on_forbidden: OnForbidden = lambda _: None
     router_scopes: bool = False  # whether `_service` says which scopes fields need
     sees_schema: bool = False  # introspection, the SDL, and names suggested in errors
+    cost: int = 1  # in upstream calls, as a rule; known once the operation is valid
     sees_data: bool = True  # not a program that shows its key and nobody's token
 
     def __post_init__(self) -> None:

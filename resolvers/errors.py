@@ -12,6 +12,7 @@ class RequestError(Exception):
     """The request itself is at fault. The message is for the client, as it stands."""
 
     code: ClassVar[str]
+    retry_after_ms: int | None = None  # None: not before the request is another
 
 
 class BadUserInput(RequestError):

@@ -85,8 +85,14 @@ def refused(
     support_code: str,
     headers: Mapping[str, str] | None = None,
     retry_after_ms: int | None = None,
+    status: int | None = None,
 ) -> Response:
-    """The answer to a request that is refused before anything is executed."""
+    """The answer to a request that is refused before anything is executed.
+
+    Args:
+        status: where it is not that of the code.
+    """
+    status = status or STATUS[code]
     extensions = {
         "code": code,
         "retryable": retry_after_ms is not None,
@@ -94,9 +100,9 @@ def refused(
         "supportCode": support_code,
     }
     if code not in ("UNAUTHENTICATED", "ISSUER_UNAVAILABLE"):  # `bff/refusals.py` tells of them
-        log.info("request.refused", code=code, status=STATUS[code])
+        log.info("request.refused", code=code, status=status)
     body = {"data": None, "errors": [{"message": message, "extensions": extensions}]}
-    response = _json_response(body, STATUS[code])
+    response = _json_response(body, status)
     response.headers.update(headers or {})
     return response
 

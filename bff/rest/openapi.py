@@ -28,6 +28,7 @@ FAILURES = {
     404: "There is no such object, or none that is the caller's.",
     409: "It does not fit the present state; `userErrors` says why. Trying again does not help.",
     422: "The request is understood and cannot be done: too many rows, or no identity for payments.",
+    429: "Too much was asked, or too many bad tokens were shown. `Retry-After` says when to come again.",
     502: "A service failed on the request, or answered in an unexpected way.",
     503: "A service cannot be reached, or is left alone for a moment. `Retry-After` says when to come again.",
     504: "A service did not answer in time.",
@@ -210,7 +211,7 @@ def failure_statuses(row: Row) -> list[int]:
     if not row.caller:
         return []
     shape = Shape(build_schema(), stored_operations()[row.operation])
-    found = [400, 401, *([404] if row.may_be_missing else []), *([409] if row.changes else [])]
+    found = [400, 401, 429, *([404] if row.may_be_missing else []), *([409] if row.changes else [])]
     return sorted([*found, *(ASKING if row.asks and shape.asks_for(row.steps) else [])])
 
 
@@ -246,6 +247,6 @@ def _failure(status: int, says: str) -> dict[str, Any]:
         "description": says,
         "content": {"application/json": {"schema": schema, "example": _examples()[str(status)]}},
     }
-    if status == 503:
+    if status in (429, 503):
         described["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
     return described

@@ -60,7 +60,12 @@ def rest_routes(
                 return nothing_there()
             except Unauthenticated as error:
                 return refused(
-                    error.code, str(error), request.state.support_code, error.headers, error.retry_after_ms
+                    error.code,
+                    str(error),
+                    request.state.support_code,
+                    error.headers,
+                    error.retry_after_ms,
+                    error.status,
                 )
             except RequestError as error:
                 return refused(error.code, str(error), request.state.support_code)

@@ -26,11 +26,12 @@ class Attempt(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         question = question_of(request)
-        if self._quota.used_up:
-            raise QuotaUsedUp(self._quota.resets_in_s)
         left_s = question.limit_ends_at_s - time.monotonic()
         if left_s <= 0:
             raise httpx.ReadTimeout("nothing left of the service's limit")
+        viewer = question.caller.viewer
+        if not self._quota.take(viewer.user_id if viewer else None):
+            raise QuotaUsedUp(self._quota.resets_in_s)
         tell_s = min(left_s, question.caller.deadline.remaining_s() - self._reserve_s)
         request.headers[DEADLINE_HEADER] = str(max(0, int(tell_s * 1000)))
         question.caller.use_of(question.upstream).attempts += 1
@@ -65,6 +66,7 @@ class Attempt(httpx.AsyncBaseTransport):
                 request.extensions[MAYBE_DONE] = maybe_done_before
             raise
         finally:
+            self._quota.give_back()
             self._log(question, status, outcome, said, started_s)
 
     async def aclose(self) -> None:

@@ -23,10 +23,10 @@ class Chain:
     memory       repeats what is fresh, asks once for many, prefers stale to nothing, holds the deadline
     rehearsal    stands in for the service where the caller wants to see an outage
     observed     reads the answer, and tells the health monitor how it went
-    bulkhead     25 requests at once, the next waits half a second
+    bulkhead     25 requests at once, the next wait half a second, each viewer in turn
     retries      a second attempt where it is safe, affordable and in time
     breaker      leaves a failing service alone for a while
-    attempt      one request that leaves, within the service's limit; logs it, reads the quota
+    attempt      one request that leaves, within the service's limit; logs it, shares the quota
     base         the network, a service in this process, or a test's routes
     """
 

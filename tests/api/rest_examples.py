@@ -17,6 +17,7 @@ from rest_requests import UNKNOWN, Request, ended_sync, keys_of, keys_to_change,
 
 from bff.app import create_dev_app
 from bff.cli import dev_settings
+from bff.rates import RateSettings
 from bff.rest.openapi import EXAMPLES
 from bff.rest.row import Row
 from bff.rest.table import TABLE
@@ -57,6 +58,8 @@ async def examples() -> dict[str, Any]:
         found["422"] = await _body(
             bff, PAYMENTS, request_for(PAYMENTS, keys), 422, token=token_of(bff, stripe_user_id=None)
         )
+    async with _started(world, rates=RateSettings(cost_per_minute=60, burst_cost=1)) as bff:
+        found["429"] = await _body(bff, FAILING, good, 429)
     for status, fault in FAULTS.items():
         async with _started(world) as bff:
             bff.sandbox.faults["refund-engine"] = fault
@@ -94,8 +97,8 @@ async def _body(bff: Bff, row: Row, request: Request, status: int, *, token: str
     return response.json()
 
 
-def _started(world: World) -> AbstractAsyncContextManager[Bff]:
-    sandbox, settings = Sandbox(world, cancel_repaired=True), dev_settings()
+def _started(world: World, **told: Any) -> AbstractAsyncContextManager[Bff]:
+    sandbox, settings = Sandbox(world, cancel_repaired=True), dev_settings().model_copy(update=told)
     return running(create_dev_app(sandbox, settings, seller=SELLERS[0]), sandbox, settings)
 
 

@@ -93,6 +93,14 @@ def test_keys_may_be_read_from_this_machine(url: str):
     assert Settings(jwks_url=url, **OF_THEIR_OWN).jwks_url
 
 
+def test_the_dearest_operation_fits_into_the_burst():
+    """Else it would be told to come again, and again."""
+    text = said(jwt_secret=SECRET, rates={"burst_cost": 199})
+    assert "BFF_RATES__BURST_COST must be 200 or more" in text
+    assert Settings(jwt_secret=SECRET, rates={"burst_cost": 200}).rates.burst_cost == 200
+    assert Settings(jwt_secret=SECRET, rates={"burst_cost": 1, "mode": "off"}).rates.burst_cost == 1
+
+
 def test_a_setting_is_named_as_it_is_written():
     """`refund_engine.timeout_s` is not what anybody typed."""
     assert said(jwt_secret=SECRET, refund_engine={"timeout_s": -1}).startswith(
@@ -107,11 +115,19 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BFF_MCDE__API_KEYS", '["first-key", "next-key"]')
     monkeypatch.setenv("BFF_MACHINES", f'{{"prometheus": ["{"0" * 64}"]}}')
     monkeypatch.setenv("BFF_JWT_AUDIENCE", "opside")
+    monkeypatch.setenv("BFF_CORS__ORIGINS", '["https://app.example"]')
+    monkeypatch.setenv("BFF_TRUSTED_HOSTS", '["bff.example", "[::1]"]')
+    monkeypatch.setenv("BFF_RATES__COST_PER_MINUTE", "60")
 
     settings = Settings()  # type: ignore[call-arg]
 
     assert settings.machines == {"prometheus": ("0" * 64,)}
     assert settings.jwt_audience == "opside"
+    assert (settings.cors.origins, settings.trusted_hosts) == (
+        ("https://app.example",),
+        ("bff.example", "[::1]"),
+    )
+    assert settings.rates.cost_per_minute == 60
     keys = settings.upstreams()["mcde"].api_keys
     assert [key.get_secret_value() for key in keys] == ["first-key", "next-key"]
     assert settings.upstreams()["mcde"].jwt_secret is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -137,3 +138,139 @@ async def test_each_service_has_its_own_places(directory, caller_for, respx_rout
     for task in asking:
         task.cancel()
     await asyncio.gather(*asking, return_exceptions=True)
+
+
+# ---- several viewers at one service
+
+
+class Gate:
+    """A service that answers when it is told to, and notes whose requests came."""
+
+    def __init__(self) -> None:
+        self.came: list[str] = []
+        self._doors: list[asyncio.Future[None]] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.came.append(request.url.params["who"])
+        door = asyncio.get_running_loop().create_future()
+        self._doors.append(door)
+        await door
+        return httpx.Response(200, json={})
+
+    async def let_out(self) -> None:
+        """Answer the one who came first, and see who comes in instead."""
+        self._doors.pop(0).set_result(None)
+        await turns_of_the_loop()
+
+    @property
+    def inside(self) -> int:
+        return len(self._doors)
+
+
+async def turns_of_the_loop():
+    """Long enough to come through the links of the chain."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def gate(respx_router):
+    gate = Gate()
+    respx_router.get(URL).mock(side_effect=gate)
+    return gate
+
+
+@pytest.fixture
+async def crowd(make_upstream, caller_for, gate, monkeypatch):
+    """Have a viewer ask many times at once: `await crowd(ann, 200)`. Nobody gives up."""
+    monkeypatch.setattr("clients.chain.bulkhead.QUEUE_S", 30)
+    upstream = make_upstream(in_flight=25, timeout_s=30)
+    asking = []
+
+    async def crowd(viewer, times):
+        begun = []
+        for _ in range(times):
+            caller = caller_for(viewer, budget_s=30)
+            call = upstream.call(caller, "asked", "GET", "/asked", ANYTHING, params={"who": viewer.name})
+            begun.append(asyncio.create_task(call))
+        asking.extend(begun)
+        await turns_of_the_loop()
+        return begun
+
+    yield crowd
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+
+@pytest.fixture
+def cid(ann):
+    return replace(ann, user_id="5e11e200-0c00-4000-8000-000000000003", name="Cid")
+
+
+async def test_one_request_does_not_wait_behind_two_hundred_of_another(crowd, gate, ann, bob):
+    """A seller with 50,000 claims, or a script, must not make everybody else wait for all of it."""
+    await crowd(ann, 225)
+    assert gate.came == ["Ann"] * 25
+    await crowd(bob, 1)
+
+    await gate.let_out()
+
+    assert gate.came[25:] == ["Bob"]
+
+
+async def test_who_waits_is_served_in_turn(crowd, gate, ann, bob, cid):
+    """Whoever has most requests has no more turns than the others."""
+    await crowd(replace(ann, user_id="5e11e200-0d00-4000-8000-000000000004", name="Dan"), 25)
+    for viewer, times in ((ann, 200), (bob, 10), (cid, 10)):
+        await crowd(viewer, times)
+
+    for _ in range(9):
+        await gate.let_out()
+
+    assert gate.came[25:] == ["Ann", "Bob", "Cid"] * 3
+
+
+async def test_nobody_holds_more_than_half_while_others_wait(crowd, gate, ann, bob):
+    """Slow requests of one seller would fill all places in the end, turn or no turn."""
+    await crowd(ann, 225)
+    await crowd(bob, 100)
+
+    for _ in range(14):
+        await gate.let_out()  # one of Ann's leaves
+
+    assert gate.came[25:] == ["Bob"] * 12 + ["Ann", "Bob"]  # then Ann has twelve left, and her turn
+
+
+async def test_alone_a_viewer_has_every_place(crowd, gate, ann):
+    """What nobody else wants is held back from nobody."""
+    await crowd(ann, 60)
+    assert len(gate.came) == 25
+
+    for _ in range(35):
+        await gate.let_out()
+
+    assert gate.came == ["Ann"] * 60
+
+
+@pytest.mark.parametrize("leaves_first", [True, False])
+async def test_a_place_is_not_lost_with_who_leaves_the_queue(crowd, gate, ann, bob, cid, leaves_first):
+    """Given to somebody who goes in the same moment, it goes to the next."""
+    await crowd(ann, 25)
+    [bobs] = await crowd(bob, 1)
+    await crowd(cid, 1)
+
+    if leaves_first:
+        bobs.cancel()
+        await gate.let_out()
+    else:
+        letting = asyncio.create_task(gate.let_out())
+        await asyncio.sleep(0)
+        bobs.cancel()
+        await letting
+    while gate.inside:
+        await gate.let_out()
+    await crowd(ann, 30)
+
+    assert gate.came.count("Cid") == 1
+    assert gate.inside == 25

@@ -1,8 +1,11 @@
 """What is left of a service's patience, read from its own headers; what is used up is not asked for."""
 
+import asyncio
+import itertools
 import time
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 import time_machine
 
@@ -160,3 +163,102 @@ async def test_what_was_kept_is_given_while_the_quota_is_used_up(
         await directory.clients_for(caller_for(bob)).refund_engine.claims_page(limit=1)
 
     assert again.as_of == first.as_of
+
+
+# ---- several viewers, and little left
+
+
+class Counted:
+    """A service that counts as the real ones do: 100 requests in a window, whoever sends them."""
+
+    def __init__(self, used: int) -> None:
+        self.used = used
+
+    def __call__(self, _request: httpx.Request) -> httpx.Response:
+        self.used += 1
+        if self.used > 100:
+            return httpx.Response(429, headers={"retry-after": "900"})
+        return httpx.Response(200, json=EMPTY_PAGE, headers=draft6_headers(100, 100 - self.used, 900))
+
+
+@pytest.fixture
+def pages(directory, caller_for):
+    """Ask for so many pages that nobody has asked for, all at once: how many were given."""
+    offsets = itertools.count(1)
+
+    async def pages(viewer, times):
+        engine = directory.clients_for(caller_for(viewer)).refund_engine
+        asked = [engine.claims_page(limit=1, offset=next(offsets)) for _ in range(times)]
+        given = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [each for each in given if isinstance(each, Exception)]
+        assert all(isinstance(each, UpstreamRateLimited) for each in refused)
+        assert all(each.retry_after_ms for each in refused)
+        return times - len(refused)
+
+    return pages
+
+
+async def test_one_viewer_does_not_take_the_last_of_it(pages, respx_router, ann, bob):
+    """One script would leave nothing to anybody for a quarter of an hour."""
+    service = Counted(used=0)
+    respx_router.get(host="refund-engine.test").mock(side_effect=service)
+
+    assert await pages(ann, 1) == 1
+    anns = 1 + await pages(ann, 200)
+
+    assert 80 <= anns <= 91  # what is not scarce, and half of the rest
+    assert service.used == anns
+    assert await pages(bob, 1) == 1
+    assert await pages(bob, 200) >= 2
+    assert service.used <= 100
+
+
+async def test_a_share_is_fair(pages, respx_router, ann, bob):
+    """Who came before the quota ran low has as much of the rest as who made it run low."""
+    service = Counted(used=70)
+    respx_router.get(host="refund-engine.test").mock(side_effect=service)
+    assert await pages(bob, 1) == 1
+
+    assert await pages(ann, 1) == 1
+    anns, bobs = await pages(ann, 50), await pages(bob, 50)
+
+    while_enough = 28 - 20 + 1  # 28 are left, and 20 of 100 are not scarce yet
+    assert (anns - while_enough, bobs) == (19 // 3, 19 // 3)
+    assert service.used <= 100
+
+
+async def test_nothing_is_held_back_before_it_is_scarce(pages, respx_router, ann, bob):
+    """A share of plenty would only make screens fail."""
+    respx_router.get(host="refund-engine.test").mock(side_effect=Counted(used=0))
+
+    assert await pages(bob, 1) == 1
+    assert await pages(ann, 25) == 25
+    assert await pages(ann, 25) == 25
+
+
+def test_our_own_probes_have_no_share(quota):
+    """They grow rarer by themselves; without them an outage would go unseen for as long as it is scarce."""
+    quota.observe(draft6_headers(100, 10, 900))
+
+    taken = [quota.take(None) for _ in range(10)]
+
+    assert taken == [True] * 10
+    assert not quota.take(None)  # the ten are under way
+    quota.give_back()
+    assert quota.take(None)
+
+
+def test_shares_end_with_the_window(quota, monkeypatch):
+    """Else a viewer would be held back for what they took an hour ago."""
+    quota.observe(draft6_headers(100, 4, 1))
+    while quota.take("ann"):
+        quota.give_back()
+
+    later_s = time.monotonic() + 1.1
+    monkeypatch.setattr("clients.quota.time.monotonic", lambda: later_s)
+
+    assert quota.take("ann")
+    quota.give_back()
+    quota.observe(draft6_headers(100, 4, 900))
+    assert quota.take("ann")
+    assert quota.take("bob")

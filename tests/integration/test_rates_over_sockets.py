@@ -1,0 +1,98 @@
+"""A viewer's rate and open streams, on the transports that stay open; another viewer beside them."""
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+import httpx
+from streamed import WITHIN_S, Served, Socket, serving
+
+from bff.operations import stored_operations
+from bff.rates import RateSettings
+from bff.sandbox.seed import SELLERS
+
+ANN, BOB = SELLERS[:2]
+STREAMED = {"accept": "text/event-stream"}
+
+
+async def stream_status(bff: Served, held: contextlib.AsyncExitStack, seller: Any) -> tuple[int, str | None]:
+    """Open a stream, which stays open if it is served: its status, and when to come again."""
+    http = await held.enter_async_context(httpx.AsyncClient(timeout=WITHIN_S))
+    response = await held.enter_async_context(
+        http.stream(
+            "POST",
+            f"http://127.0.0.1:{bff.port}/graphql",
+            json={"query": stored_operations()["ServiceHealthChanged"]},
+            headers=bff.headers(seller) | STREAMED,
+        )
+    )
+    if response.status_code == 200:
+        await anext(response.aiter_lines())  # it has begun
+    return response.status_code, response.headers.get("retry-after")
+
+
+async def test_an_operation_beyond_the_rate_is_told_so_and_no_other():
+    """An `error` message of its own operation: the socket and its neighbours live on."""
+    rates = RateSettings(cost_per_minute=1, burst_cost=15)
+    async with serving(rates=rates) as bff, bff.socket() as anns, bff.socket(BOB) as bobs:
+        await anns.subscribe("live", "ServiceHealthChanged")
+        await anns.event("live", "serviceHealth")
+        await anns.subscribe("1", "Dashboard")
+        assert (await anns.received("1"))["type"] == "next"
+        bff.calls()
+
+        await anns.subscribe("2", "Dashboard")
+        message = await anns.received("2")
+
+        assert bff.calls() == []
+        assert message["type"] == "error"
+        [error] = message["payload"]
+        told = error["extensions"]
+        assert (told["code"], told["retryable"], "service" in told) == ("RATE_LIMITED", True, False)
+        assert told["retryAfterMs"] > 60_000
+        await bobs.subscribe("1", "Dashboard")
+        assert (await bobs.received("1"))["type"] == "next"
+        await anns.subscribe("3", "{ viewer { userId } }")
+        assert (await anns.received("3"))["type"] in ("next", "error")
+
+
+async def test_a_viewer_has_so_many_sockets():
+    """Else one page in a loop takes every connection. 1013 has graphql-ws wait and try again."""
+    async with serving(rates=RateSettings(streams=2)) as bff, contextlib.AsyncExitStack() as held:
+        first = await held.enter_async_context(bff.socket())
+        await held.enter_async_context(bff.socket())
+        async with bff.opened() as connection:
+            token = f"Bearer {bff.token(ANN)}"
+            await connection.send(
+                json.dumps({"type": "connection_init", "payload": {"Authorization": token}})
+            )
+            code, reason = await Socket(connection).closed()
+        assert code == 1013
+        assert reason is not None
+        assert reason.startswith("2 streams of yours are open")
+        await held.enter_async_context(bff.socket(BOB))
+
+        await first.connection.close()
+        await until_no_seat(bff, ANN, 1)
+        await held.enter_async_context(bff.socket())
+
+
+async def test_streams_over_http_count_as_well():
+    """Sockets and streams are the same to whoever has to keep them."""
+    async with serving(rates=RateSettings(streams=2)) as bff, contextlib.AsyncExitStack() as held:
+        async with bff.socket(), contextlib.AsyncExitStack() as first:
+            assert (await stream_status(bff, first, ANN))[0] == 200
+            assert await stream_status(bff, held, ANN) == (429, "5")
+            assert (await stream_status(bff, held, BOB))[0] == 200
+        await until_no_seat(bff, ANN, 0)
+
+        assert (await stream_status(bff, held, ANN))[0] == 200
+
+
+async def until_no_seat(bff: Served, seller: Any, left: int) -> None:
+    """Wait until the process has noticed who left."""
+    seats = bff.app.state.streams._seats
+    async with asyncio.timeout(WITHIN_S):
+        while seats[seller.user_id] > left:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0.01)

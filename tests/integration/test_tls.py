@@ -1,0 +1,82 @@
+"""TLS over a real socket: a certificate that a client checks, and no version that is broken."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+from pydantic import ValidationError
+from served import serving
+
+from bff.tls import TlsSettings
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def settings(authority: trustme.CA, tmp_path: Path) -> TlsSettings:
+    made = authority.issue_cert("bff.example", "127.0.0.1")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    key.write_bytes(made.private_key_pem.bytes())
+    return TlsSettings(cert_file=cert, key_file=key)
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def test_a_client_that_checks_is_served(authority: trustme.CA, settings: TlsSettings):
+    """And is told to come back by https only; over plain HTTP nobody may say so."""
+    async with (
+        serving(tls=settings) as bff,
+        serving() as plain,
+        httpx.AsyncClient(verify=trusting(authority)) as http,
+    ):
+        answer = await http.post(
+            f"https://127.0.0.1:{bff.port}/graphql",
+            json={"query": "{ viewer { userId } }"},
+            headers={"authorization": f"Bearer {bff.token}"},
+        )
+        without = await http.get(f"http://127.0.0.1:{plain.port}/livez")
+
+    assert answer.json()["data"]["viewer"]["userId"]
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+    assert "strict-transport-security" not in without.headers
+    assert "server" not in answer.headers
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_old_versions_are_refused(authority: trustme.CA, settings: TlsSettings):
+    """TLS 1.1 can be read by others (RFC 8996)."""
+    async with serving(tls=settings) as bff:
+        spoken = []
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = trusting(authority)
+            context.minimum_version = context.maximum_version = version
+            _, writer = await asyncio.open_connection("127.0.0.1", bff.port, ssl=context)
+            spoken.append(writer.get_extra_info("ssl_object").version())
+            writer.close()
+            await writer.wait_closed()
+        old = trusting(authority)
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.open_connection("127.0.0.1", bff.port, ssl=old)
+
+    assert spoken == ["TLSv1.2", "TLSv1.3"]
+
+
+def test_half_a_certificate_stops_the_start(settings: TlsSettings, tmp_path: Path):
+    """Else the process would serve plain HTTP, and everybody would believe it does not."""
+    with pytest.raises(ValidationError, match="go together"):
+        TlsSettings(cert_file=settings.cert_file)
+    with pytest.raises(ValidationError, match="key_file"):
+        TlsSettings(cert_file=settings.cert_file, key_file=tmp_path / "lost.pem")
