@@ -63,8 +63,9 @@ async def test_ten_failing_calls_open_it(upstream, ask, route, outcomes, ann, bo
     assert len(outcomes) == 10  # what was not asked says nothing new about the service
 
 
-async def test_a_second_attempt_that_is_refused_hides_nothing(upstream, ask, route, outcomes):
+async def test_a_second_attempt_that_is_refused_hides_nothing(upstream, ask, route, outcomes, monkeypatch):
     """The tenth failure opens the circuit before its second attempt: the service's own answer is told."""
+    monkeypatch.setattr("clients.chain.retry.PAUSE_S", (0.0, 0.01))  # the circuit here is soon half open
     for _ in range(9):
         await ask()
     route.respond(503)
