@@ -92,7 +92,9 @@ class Metrics:
             self._upstream_requests.add(use.attempts, {"operation": name, "service": service})
             if use.state in (Freshest.STALE, Freshest.MISSING):
                 self._degraded.add(1, {"operation": name, "service": service, "state": use.state.value})
-            if contract is not None and use.calls > contract.get(service, 0):
+            # An answer that was lost is looked for, and a failed list asked for anew: that comes on top.
+            failed = Freshest.MISSING in use.answers
+            if contract is not None and use.calls > contract.get(service, 0) and not failed:
                 self._contract_exceeded.add(1, {"operation": name, "service": service})
 
     def limit_exceeded(self, limit: str, refused: bool) -> None:

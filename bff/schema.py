@@ -65,7 +65,11 @@ class Query(
     """Every query field of every noun, in this order."""
 
 
-@strawberry.type(description="Changing.")
+@strawberry.type(
+    description=(
+        "Changing. What a person can mend is in `userErrors`; a null payload means the BFF itself failed."
+    )
+)
 class Mutation(ClaimMutations, SyncMutations, DocumentMutations, PaymentMutations, IntegrationMutations):
     """Every mutation of every noun, in this order."""
 

@@ -10,6 +10,8 @@ from strawberry.types.scalar import ScalarDefinition
 
 from resolvers.errors import BadUserInput
 
+DIGITS_AT_MOST = 30  # before or after the point: more than any amount has
+
 _UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -32,7 +34,7 @@ def _decimal(text: object) -> Decimal:
         value = Decimal(str(text))
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite():
+    if not value.is_finite() or abs(value.adjusted()) > DIGITS_AT_MOST:
         raise BadUserInput('A Decimal is a number as text, such as `"324.50"`.')
     return value
 
@@ -66,7 +68,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     UUID: strawberry.scalar(
         name="UUID",
-        description="A UUID as text (`7f3c0a52-9f0e-4a53-8f6f-0d6b2a1c9e55`), made by the client.",
+        description="A UUID in canonical text form (`3fa85f64-5717-4562-b3fc-2c963f66afa6`).",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
         serialize=str,
         parse_value=_uuid,

@@ -13,6 +13,10 @@ from clients.transport import Answer, Page, path_id
 SyncType = Literal["inventory", "financial", "product"]
 
 
+class _SyncMetadata(Record):
+    sync_type: Word | None = None
+
+
 class SyncRecord(Record):
     """One fetch of the viewer's data. The list spells its columns in snake case, the single read in camel."""
 
@@ -25,6 +29,12 @@ class SyncRecord(Record):
     created_at: UtcTime | None = None  # only the list has it
     updated_at: UtcTime | None = Field(None, validation_alias=AliasChoices("updated_at", "updatedAt"))
     detection_status: Word = Field(validation_alias="detectionPipelineStatus")
+    metadata: _SyncMetadata | None = None  # only the list has it
+
+    @property
+    def sync_type(self) -> str | None:
+        """What it fetches; None where the owner has not noted it."""
+        return self.metadata.sync_type if self.metadata else None
 
 
 class StartedSyncRecord(Record):

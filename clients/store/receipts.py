@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -106,8 +106,12 @@ class Receipts:
         """
         return await self._changed(receipt, {"notes": notes})
 
-    async def finish(self, receipt: Receipt, outcome: bytes) -> bool:
+    async def finish(self, receipt: Receipt, outcome: bytes, *, sole: bool = False) -> bool:
         """Keep the outcome for 24 hours. Only the holder can, and once.
+
+        Args:
+            sole: not if another key of the viewer's came to the same outcome of the same mutation: what was
+                found by looking belongs to one wish.
 
         Returns:
             Whether it was kept. If not, the receipt was taken over or ended before: `begin` tells the rest.
@@ -115,15 +119,20 @@ class Receipts:
         Raises:
             StoreUnavailable: the database did not answer within a second; it may be kept all the same.
         """
-        return await self._changed(
-            receipt,
-            {
-                "state": "finished",
-                "outcome": outcome,
-                "ended_at_ms": now_ms(),
-                "kept_until_ms": now_ms() + KEEP_MS,
-            },
-        )
+        kept = {
+            "state": "finished",
+            "outcome": outcome,
+            "ended_at_ms": now_ms(),
+            "kept_until_ms": now_ms() + KEEP_MS,
+        }
+
+        async def finished(connection: AsyncConnection) -> bool:
+            if sole and await _is_anothers(connection, receipt, outcome):
+                return False
+            statement = update(receipts).where(_held_by(receipt)).values(kept)
+            return (await connection.execute(statement)).rowcount == 1
+
+        return await self._database.write(finished)
 
     async def release(self, receipt: Receipt) -> bool:
         """Give a receipt back with its outcome unknown: the next `begin` is told ABANDONED at once.
@@ -230,6 +239,20 @@ async def _look(
     if row.outcome is not None:
         return Begun(Standing.FINISHED, outcome=row.outcome)
     return Begun(Standing.UNDER_WAY, lease_left_s=max(0.0, row.lease_left_ms / 1000))
+
+
+async def _is_anothers(connection: AsyncConnection, receipt: Receipt, outcome: bytes) -> bool:
+    """Whether another key has come to an outcome; nobody else finds out at the same time."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+        turn = func.hashtextextended(f"{receipt.viewer_id}/{receipt.mutation}", 0)
+        await connection.execute(select(func.pg_advisory_xact_lock(turn)))
+    others = select(receipts.c.key).where(
+        receipts.c.viewer_id == receipt.viewer_id,
+        receipts.c.mutation == receipt.mutation,
+        receipts.c.key != receipt.key,
+        receipts.c.outcome == outcome,
+    )
+    return (await connection.execute(others)).first() is not None
 
 
 def _at(receipt: Receipt) -> ColumnElement[bool]:

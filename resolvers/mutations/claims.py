@@ -28,7 +28,7 @@ from resolvers.costs import DETECTIONS, INTEGRATIONS, REFUND_ENGINE
 from resolvers.costs import once as once_per_operation
 from resolvers.money import USD
 from resolvers.mutations.given import MoneyInput, amount_of, number_of, text_of
-from resolvers.mutations.once import Deed, Done, Note, Sent, once
+from resolvers.mutations.once import Attempt, Deed, Done, Sent, once
 from resolvers.mutations.owned import own_claim, own_detection
 from resolvers.mutations.user_errors import (
     ClaimNotSubmittableError,
@@ -39,6 +39,7 @@ from resolvers.mutations.user_errors import (
     invalid,
     key_in,
     not_found,
+    outcome_unknown,
     refused_if_rejected,
     seen_after,
     unseen,
@@ -195,7 +196,7 @@ class ClaimMutations:
             if changed is None:
                 raise
         if changed is None:
-            raise not_found("claim", input.claim_id, "claimId")
+            raise not_found("There is no such claim.", input.claim_id, "claimId")
         work.watchers.changed(work.viewer, "claim", claim.id)
         return UpdateClaimPayload(claim=Claim.from_answer(changed))
 
@@ -306,12 +307,14 @@ def _description(given: str | None) -> str:
     return text_of(given, "description", at_most=DESCRIPTION_CHARS) if given else ""
 
 
-async def _record(work: Work, wanted: _Wanted, _note: Note) -> Done[CreateClaimPayload]:
+async def _record(work: Work, wanted: _Wanted, attempt: Attempt) -> Done[CreateClaimPayload]:
     """Record the claim. With a finding, its filing case comes first and gives the number."""
     number = wanted.case_number
     if wanted.detection_id:
-        number = (await _dispute_of(work, wanted, wanted.detection_id)).case_number
+        number = (await _dispute_of(work, wanted, wanted.detection_id, attempt)).case_number
     assert number, "one of the two was given"
+    case_opened = attempt.sent is not None
+    await attempt.sending()
     try:
         with refused_if_rejected():
             answer = await work.clients.refund_engine.create_claim(
@@ -323,22 +326,32 @@ async def _record(work: Work, wanted: _Wanted, _note: Note) -> Done[CreateClaimP
                 claim_description=wanted.description,
             )
     except UpstreamConflict:
-        # The rules of the owner may have made the claim of this filing case already: then that is it.
-        existing = await work.loaders.claim_by_case_number.load(number) if wanted.detection_id else None
-        if existing is None:
+        existing = await work.loaders.claim_by_case_number.load(number)
+        # The owner's rules may have made the claim of this filing case, or an earlier attempt of ours has.
+        if existing is None or not (wanted.detection_id or (attempt.again and wanted.is_in(existing.value))):
             raise conflict(
                 UserErrorCode.CASE_NUMBER_TAKEN, "This case number is in use. Choose another.", "caseNumber"
             ) from None
         return Done(existing.value.id, CreateClaimPayload(claim=Claim.from_answer(existing)))
+    except UpstreamError as error:
+        if case_opened and not error.maybe_done:
+            raise outcome_unknown(
+                error.upstream,
+                "The filing case was opened, and the claim is not recorded yet. Send the same key again.",
+            ) from error
+        raise
     return Done(answer.value.id, CreateClaimPayload(claim=Claim.from_answer(answer)))
 
 
-async def _dispute_of(work: Work, wanted: _Wanted, detection_id: strawberry.ID) -> DisputeRecord:
+async def _dispute_of(
+    work: Work, wanted: _Wanted, detection_id: strawberry.ID, attempt: Attempt
+) -> DisputeRecord:
     """The filing case of the viewer's finding, opened where there is none."""
     key = (await own_detection(work, detection_id)).id
     found = await work.loaders.dispute_by_detection_id.load(key)
     if found.value is not None:
         return found.value
+    await attempt.sending()
     try:
         with refused_if_rejected():
             opened = await work.clients.integrations.open_dispute(
@@ -353,7 +366,7 @@ async def _dispute_of(work: Work, wanted: _Wanted, detection_id: strawberry.ID) 
             raise
         return found.value
     if opened is None:
-        raise not_found("finding", detection_id, "detectionId")
+        raise not_found("There is no such finding.", detection_id, "detectionId")
     return opened.value
 
 
@@ -383,11 +396,12 @@ async def _changed(work: Work, claim_id: str, changes: ClaimChanges) -> Answer[C
     return claim if all(now[name] == value for name, value in changes.items()) else None
 
 
-async def _file(work: Work, claim: ClaimRecord, _note: Note) -> Done[SubmitClaimPayload]:
+async def _file(work: Work, claim: ClaimRecord, attempt: Attempt) -> Done[SubmitClaimPayload]:
     """Hand the claim's filing case in."""
     dispute = (await work.loaders.dispute_by_case_number.load(claim.case_number)).value
     if dispute is None or dispute.status != "pending":
         raise _not_submittable(dispute)
+    await attempt.sending()
     try:
         with refused_if_rejected():
             submitted = await work.clients.integrations.submit_dispute(dispute.id)

@@ -6,6 +6,7 @@ generateDocument   integrations listDetectionResults (the finding), cost docs ge
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Annotated
@@ -19,7 +20,7 @@ from resolvers.costs import COST_DOCS, DETECTIONS
 from resolvers.costs import once as once_per_operation
 from resolvers.detections import DETECTION_TYPE, DetectionType
 from resolvers.mutations.given import MoneyInput, amount_of, number_of, text_of
-from resolvers.mutations.once import Deed, Done, Note, once
+from resolvers.mutations.once import Attempt, Deed, Done, once
 from resolvers.mutations.owned import own_detection
 from resolvers.mutations.user_errors import UserError, invalid, refused_if_rejected
 from resolvers.mutations.work import Work, mutates
@@ -83,6 +84,7 @@ class DocumentMutations:
     async def generate_document(
         self, work: Work, input: Annotated[GenerateDocumentInput, strawberry.argument(description="Input.")]
     ) -> GenerateDocumentPayload | None:
+        wanted = _wanted(input)
         return await once(
             work,
             "generateDocument",
@@ -90,7 +92,7 @@ class DocumentMutations:
             input,
             Deed(
                 service=COST_DOCS,
-                do=partial(_queue, work, input),
+                do=partial(_queue, work, wanted),
                 settle=None,  # no seller can ask for a job
                 repeatable=False,
                 show=_shown,
@@ -98,28 +100,45 @@ class DocumentMutations:
         )
 
 
-async def _queue(work: Work, input: GenerateDocumentInput, note: Note) -> Done[GenerateDocumentPayload]:
-    """Queue the document; its key is the job's reference."""
-    sku = text_of(input.sku, "sku", at_most=SKU_CHARS)
+@dataclass(frozen=True)
+class _Wanted:
+    """A document to be made, its values checked."""
+
+    detection_id: strawberry.ID
+    sku: str
+    units_lost: int | None
+    unit_cost: Decimal | None
+
+
+def _wanted(input: GenerateDocumentInput) -> _Wanted:
     units = input.units_lost if input.units_lost is not UNSET else None
     if units is not None:
         number_of(units, "unitsLost", at_least=0, at_most=UNITS_AT_MOST)
-    unit_cost = amount_of(input.unit_cost, "unitCost", at_most=UNIT_COST_AT_MOST) if input.unit_cost else None
-    detection = await own_detection(work, input.detection_id)
+    return _Wanted(
+        input.detection_id,
+        text_of(input.sku, "sku", at_most=SKU_CHARS),
+        units,
+        amount_of(input.unit_cost, "unitCost", at_most=UNIT_COST_AT_MOST) if input.unit_cost else None,
+    )
+
+
+async def _queue(work: Work, wanted: _Wanted, attempt: Attempt) -> Done[GenerateDocumentPayload]:
+    """Queue the document; its key is the job's reference."""
+    detection = await own_detection(work, wanted.detection_id)
     kind = EVIDENCE_TYPES.get(DETECTION_TYPE.value(detection.anomaly_type))
     if kind is None:
         raise invalid("No document can be made of a finding of this type.", "detectionId")
-    await note()
+    await attempt.sending()
     with refused_if_rejected():
         queued = await work.clients.cost_docs.generate_document(
             detection_id=detection.id,
             evidence_type=kind,
-            sku=sku,
+            sku=wanted.sku,
             seller_id=work.viewer.user_id,
             total_loss=detection.estimated_value,
             detected_at=detection.created_at,
-            units_lost=units,
-            cost_per_unit=unit_cost,
+            units_lost=wanted.units_lost,
+            cost_per_unit=wanted.unit_cost,
         )
     return Done(queued.value.job_id)
 

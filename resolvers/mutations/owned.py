@@ -20,7 +20,7 @@ async def own_claim(work: Work, claim_id: strawberry.ID) -> Answer[ClaimRecord]:
     """
     claim = await work.loaders.claim_by_id.load(key_in(claim_id, "Claim", "claimId"))
     if claim is None:
-        raise not_found("claim", claim_id, "claimId")
+        raise not_found("There is no such claim.", claim_id, "claimId")
     return claim
 
 
@@ -32,7 +32,7 @@ async def own_detection(work: Work, detection_id: strawberry.ID) -> DetectionRec
     """
     found = await work.loaders.detection_by_id.load(key_in(detection_id, "Detection", "detectionId"))
     if found.value is None:
-        raise not_found("finding", detection_id, "detectionId")
+        raise not_found("There is no such finding.", detection_id, "detectionId")
     return found.value
 
 
@@ -44,5 +44,5 @@ async def own_sync(work: Work, sync_id: strawberry.ID) -> SyncRecord:
     """
     answer = await work.clients.integrations.sync(key_in(sync_id, "Sync", "syncId"))
     if answer is None:
-        raise not_found("sync", sync_id, "syncId")
+        raise not_found("There is no such sync.", sync_id, "syncId")
     return answer.value

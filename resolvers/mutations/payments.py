@@ -21,7 +21,7 @@ from clients.stripe import Currency
 from resolvers.costs import REFUND_ENGINE, STRIPE
 from resolvers.costs import once as once_per_operation
 from resolvers.mutations.given import MoneyInput, amount_of
-from resolvers.mutations.once import Deed, Done, Note, Sent, once
+from resolvers.mutations.once import Attempt, Deed, Done, Sent, once
 from resolvers.mutations.owned import own_claim
 from resolvers.mutations.user_errors import (
     InvalidInputError,
@@ -143,7 +143,7 @@ class PaymentMutations:
 
 
 async def _charge(
-    work: Work, claim: ClaimRecord, amount: Decimal, input: ChargeCommissionInput, _note: Note
+    work: Work, claim: ClaimRecord, amount: Decimal, input: ChargeCommissionInput, attempt: Attempt
 ) -> Done[ChargeCommissionPayload]:
     """Charge the claim. The payment's amounts are asked for: an existing one is named without them."""
     if await work.loaders.payment_account() is None:
@@ -151,6 +151,7 @@ async def _charge(
     # Committed before the charge, so that a charge without an answer can be found again.
     stripe_id = await work.loaders.store.stripe_map.stripe_id_of(claim.id)
     not_taken = invalid("The payment service does not take this amount.", "recoveredAmount", "amount")
+    await attempt.sending()
     try:
         with refused_if_rejected(bad_request=not_taken):
             charged = await work.clients.stripe.charge(

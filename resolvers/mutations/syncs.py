@@ -21,7 +21,7 @@ from clients.errors import UpstreamError, UpstreamFailed
 from clients.integrations.syncs import SyncRecord, SyncType
 from resolvers.costs import INTEGRATIONS
 from resolvers.costs import once as once_per_operation
-from resolvers.mutations.once import Deed, Done, Note, Sent, once
+from resolvers.mutations.once import Attempt, CannotTell, Deed, Done, Sent, once
 from resolvers.mutations.owned import own_sync
 from resolvers.mutations.user_errors import (
     UserError,
@@ -37,13 +37,14 @@ from resolvers.syncs import SYNC_STATUS, DetectionRun, Sync, SyncStatus
 from resolvers.words import described
 
 LATEST = 20  # syncs among which a lost start is looked for
-CLOCKS_DIFFER = timedelta(seconds=10)  # at most, between the service and us
+CLOCKS_DIFFER = timedelta(seconds=2)  # at most, between the service and us
+UNTOLD = "pending"  # what the owner says of a search that was never asked for, or asked for twice
 
 
 @strawberry.enum(description="What a sync fetches.")
 class SyncKind(Enum):
-    INVENTORY = described("INVENTORY", description="Stock and shipments.")
-    FINANCIAL = described("FINANCIAL", description="Money events.")
+    INVENTORY = described("INVENTORY", description="Stock.")
+    FINANCIAL = described("FINANCIAL", description="Money movements.")
     PRODUCT = described("PRODUCT", description="Products.")
 
 
@@ -158,6 +159,7 @@ class SyncMutations:
                 settle=partial(_started, work),
                 repeatable=False,
                 show=partial(_sync_shown, work),
+                sole=True,
             ),
         )
 
@@ -184,7 +186,7 @@ class SyncMutations:
         work.look_again()
         answer = await seen_after(work.loaders.sync_by_id.load(sync.sync_id), lost)
         if answer is None:
-            raise not_found("sync", input.sync_id, "syncId")
+            raise not_found("There is no such sync.", input.sync_id, "syncId")
         now = Sync.from_record(answer.value, answer.as_of)
         if lost and now.status is SyncStatus.RUNNING:
             if isinstance(lost, UpstreamFailed):
@@ -196,9 +198,9 @@ class SyncMutations:
         return CancelSyncPayload(sync=now)
 
 
-async def _start(work: Work, input: StartSyncInput, note: Note) -> Done[StartSyncPayload]:
+async def _start(work: Work, input: StartSyncInput, attempt: Attempt) -> Done[StartSyncPayload]:
     """Start a sync."""
-    await note()
+    await attempt.sending(kind=SYNC_TYPES[input.kind])
     with refused_if_rejected():
         started = await work.clients.integrations.start_sync(
             SYNC_TYPES[input.kind], enable_detection=input.run_detection
@@ -207,7 +209,7 @@ async def _start(work: Work, input: StartSyncInput, note: Note) -> Done[StartSyn
 
 
 async def _started(work: Work, sent: Sent | None) -> str | None:
-    """The id of the sync that a lost start began: the first that is no older, and no other key's."""
+    """The id of the sync that a lost start began: the first of its kind, no older, and no other key's."""
     if sent is None:
         return None
     page = await work.clients.integrations.syncs_page(limit=LATEST)
@@ -216,7 +218,10 @@ async def _started(work: Work, sent: Sent | None) -> str | None:
     begun = [
         row.sync_id
         for row in page.rows
-        if row.created_at and row.created_at >= since and row.sync_id.encode() not in others
+        if row.created_at
+        and row.created_at >= since
+        and row.sync_type in (None, sent.facts["kind"])
+        and row.sync_id.encode() not in others
     ]
     return begun[-1] if begun else None  # newest first: the last is the earliest
 
@@ -228,24 +233,35 @@ async def _sync_shown(work: Work, sync_id: str) -> StartSyncPayload:
     return StartSyncPayload(sync=Sync.from_record(answer.value, answer.as_of))
 
 
-async def _search(work: Work, sync_id: strawberry.ID | None, note: Note) -> Done[RunDetectionPayload]:
+async def _search(work: Work, sync_id: strawberry.ID | None, attempt: Attempt) -> Done[RunDetectionPayload]:
     """Have a sync searched."""
     sync = await own_sync(work, sync_id) if sync_id else await _latest_sync(work)
-    await note(sync_id=sync.sync_id, before=sync.detection_status)
+    others = await work.loaders.store.receipts.outcomes(work.viewer.user_id, "runDetection")
+    await attempt.sending(
+        sync_id=sync.sync_id,
+        before=sync.detection_status,
+        searched_before=sync.sync_id.encode() in others,
+    )
     with refused_if_rejected():
         await work.clients.integrations.run_detection(sync.sync_id)
     return Done(sync.sync_id)
 
 
 async def _searched(work: Work, sent: Sent | None) -> str | None:
-    """The id of the sync, when the state of its search has changed since."""
+    """The id of the sync, when it shows that it was searched: a first search is told, a second hides it.
+
+    Raises:
+        CannotTell: it was searched more than once before, and a further search changes nothing.
+    """
     if sent is None:
         return None
     sync_id: str = sent.facts["sync_id"]
+    was_untold = sent.facts["before"] == UNTOLD
+    if was_untold and sent.facts["searched_before"]:
+        raise CannotTell
     answer = await work.clients.integrations.sync(sync_id)
-    if answer is None or answer.value.detection_status == sent.facts["before"]:
-        return None
-    return sync_id
+    is_untold = answer is None or answer.value.detection_status == UNTOLD
+    return None if is_untold == was_untold else sync_id
 
 
 async def _run_shown(work: Work, sync_id: str) -> RunDetectionPayload:
@@ -264,5 +280,5 @@ async def _latest_sync(work: Work) -> SyncRecord:
     """
     page = await work.clients.integrations.syncs_page(limit=1)
     if not page.rows:
-        raise not_found("sync to search: start one first", "", "syncId")
+        raise not_found("There is no sync to search yet: start one first.", "", "syncId")
     return page.rows[0]

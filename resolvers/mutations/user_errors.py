@@ -158,12 +158,12 @@ def invalid(message: str, *path: str) -> Refused:
     )
 
 
-def not_found(what: str, requested_id: str, *path: str) -> Refused:
+def not_found(message: str, requested_id: str, *path: str) -> Refused:
     """An id leads nowhere, or to somebody else's object, which the viewer cannot tell apart."""
     return Refused(
         NotFoundError(
             code=UserErrorCode.NOT_FOUND,
-            message=f"There is no such {what}.",
+            message=message,
             field=["input", *path],
             requested_id=strawberry.ID(requested_id),
         )
@@ -253,6 +253,8 @@ def refused_if_rejected(bad_request: Refused | None = None) -> Iterator[None]:
     except (UpstreamAuthFailed, *OWN_MEANING):  # credentials are our configuration's fault
         raise
     except UpstreamRejected as error:
+        if error.maybe_done:  # a second attempt was refused, the first was not
+            raise
         if bad_request and error.status == 400:
             raise bad_request from error
         raise conflict(

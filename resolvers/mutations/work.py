@@ -42,7 +42,8 @@ class Work:
     def of(cls, context: Context) -> Work:
         """What the operation has, for work that may outlive it."""
         deadline = Deadline(context.caller.deadline.remaining_s())
-        caller = replace(context.caller, deadline=deadline, under_way=set())
+        # What was kept says nothing about what a lost write has done.
+        caller = replace(context.caller, deadline=deadline, under_way=set(), wants_news=True)
         clients = context.directory.clients_for(caller)
         return cls(context.viewer, deadline, clients, context.loaders.anew(clients), context.watchers)
 

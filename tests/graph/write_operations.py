@@ -32,10 +32,18 @@ class Mutation:
     shown: str
     input_in: Callable[[World], Input] | None
 
+    reads: str | None = None  # another service that is asked first
+
     @property
     def service(self) -> str:
         """The one that does the last of it."""
         return self.does[-1][0]
+
+    @property
+    def services(self) -> list[str]:
+        """All that are asked."""
+        asked = [self.reads, *(service for service, _ in self.does)]
+        return [service for service in dict.fromkeys(asked) if service]
 
     def variables(self, world: World) -> dict[str, Any]:
         """Fresh variables for a world: keyed mutations get a new key."""
@@ -103,6 +111,7 @@ MUTATIONS: dict[str, Mutation] = {
         keyed=True,
         settled=True,
         shown="claim",
+        reads="refund-engine",
         input_in=lambda world: {"claimId": global_id("Claim", claim_to_file(world)["id"])},
     ),
     "RunDetection": Mutation(
@@ -117,6 +126,7 @@ MUTATIONS: dict[str, Mutation] = {
         keyed=True,
         settled=False,
         shown="jobReference",
+        reads="integrations",
         input_in=lambda world: {
             "detectionId": global_id("Detection", idle_detection(world)["id"]),
             "sku": "KIT-0042",
@@ -129,6 +139,7 @@ MUTATIONS: dict[str, Mutation] = {
         keyed=True,
         settled=True,
         shown="payment",
+        reads="refund-engine",
         input_in=lambda world: {
             "claimId": global_id("Claim", uncharged_claim(world)["id"]),
             "recoveredAmount": {"amount": "250.00", "currencyCode": "USD"},

@@ -162,8 +162,9 @@ def _inputs(bff: Bff, dice: random.Random) -> dict[str, Any]:
         return given | {"idempotencyKey": str(uuid.UUID(int=dice.getrandbits(128), version=4))}
 
     def created() -> Any:
-        for key in findings:
+        for nth, key in enumerate(findings):  # made of a finding, and with a number of one's own, in turn
             yield keyed(**new_claim(detectionId=global_id("Detection", key)))
+            yield keyed(**new_claim(caseNumber=f"CASE-CUT-{nth}"))
 
     def submitted() -> Any:
         for row in claims:
