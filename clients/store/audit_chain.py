@@ -237,7 +237,7 @@ class AuditChain:
             source = source_of(row, self._keys)
         except Unreadable:
             source = "unreadable"
-        return {**row._mapping, "source": source}
+        return {str(name): value for name, value in row._mapping.items()} | {"source": source}
 
 
 class ChainBroken(Exception):
