@@ -1,4 +1,4 @@
-"""All that a run over the whole graph logged, ours and the libraries', searched for what must not be there."""
+"""All that a run over the whole graph logged, ours and the libraries', searched for secrets."""
 
 import hashlib
 import logging
@@ -58,8 +58,8 @@ def strings_in(value: object) -> Iterator[str]:
 async def whole_graph(bff: Bff) -> set[str]:
     """Read, write, be refused and be failed; the links and secrets that clients were handed."""
     world = bff.sandbox.world
-    reading = ("Dashboard", "CaseDetail", "DocumentDetail", "EvidenceLocker", "Billing", "AppShell")
-    answers = [await bff.ask(operation, **variables_for(operation, world)) for operation in reading]
+    reading = variables_for(world)
+    answers = [await bff.ask(operation, **variables) for operation, variables in reading.items()]
     answers += [await bff.ask(name, **mutation.variables(world)) for name, mutation in MUTATIONS.items()]
     for fault in ("error", "garbage", "down"):
         for service in DEV_SECRETS:
