@@ -10,6 +10,7 @@ changed by other hands goes on from the last row there is, and writes that down 
 
 import asyncio
 import contextlib
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ class Audit:
     def _add(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_all())
+            # What it logs is about no request, though one of them happens to start it.
+            self._writing = asyncio.create_task(self._write_all(), context=contextvars.Context())
 
     async def _write_all(self) -> None:
         while self._waiting:
