@@ -306,12 +306,6 @@ class Settings(AuditSettings):
         return self
 
     @model_validator(mode="after")
-    def _audit_log_is_sealed(self) -> "Settings":
-        if problem := self.audit_problem():
-            raise ValueError(problem)
-        return self
-
-    @model_validator(mode="after")
     def _budget_leaves_time_to_ask(self) -> "Settings":
         if self.operation_budget_s <= self.reserve_s:
             raise ValueError("BFF_OPERATION_BUDGET_S must be longer than BFF_RESERVE_S")
@@ -334,6 +328,12 @@ class Settings(AuditSettings):
                 f"BFF_GRACE_S must be longer than {longest_s:g} s: a request may take "
                 "BFF_SOCKETS__BODY_WAIT_S to arrive and BFF_OPERATION_BUDGET_S to be answered"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _audit_log_is_sealed(self) -> "Settings":
+        if problem := self.audit_problem():
+            raise ValueError(problem)
         return self
 
     def upstreams(self) -> dict[str, UpstreamSettings]:
