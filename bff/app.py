@@ -122,7 +122,9 @@ def create_app(
     identity = Identity(settings, base, book=book, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
     metrics.watch_keys(identity.keys_age_s)
     schema = build_schema(settings.limits)
-    rates = Rates(settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded)
+    rates = Rates(
+        settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
+    )
     streams = Streams(rates.hold_streams)
     drain.on_drain(streams.close_all)
 

@@ -82,6 +82,20 @@ class Book:
         entry = replace(_who(connection), kind=Kind.REFUSED, action=kind, outcome=reason, viewer_id=viewer_id)
         self._count(entry)
 
+    def limited(self, limit: str, viewer_id: str) -> None:
+        """A viewer asked for too much in a while."""
+        told = structlog.contextvars.get_contextvars()
+        self._count(
+            Entry(
+                Kind.REFUSED,
+                "limit",
+                viewer_id,
+                outcome=limit,
+                support_code=told.get("support_code"),
+                correlation_id=told.get("correlation_id"),
+            )
+        )
+
     def admitted(self, connection: HTTPConnection, machine: str, door: str) -> None:
         """A program was let in by its key."""
         self._count(replace(_who(connection), action=door, machine=machine, outcome="DONE"))

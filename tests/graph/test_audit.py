@@ -16,6 +16,7 @@ from bff.app import create_dev_app
 from bff.audit import COUNTED_APART, Book
 from bff.auth import DevIssuer
 from bff.cli import dev_settings
+from bff.rates import RateSettings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from clients.store.audit_chain import AuditChain
@@ -288,3 +289,16 @@ class locked:  # noqa: N801  # reads like a word
     def __exit__(self, *_: object) -> None:
         self._database.execute("ROLLBACK")
         self._database.close()
+
+
+@pytest.mark.parametrize(
+    "audited", [{"rates": RateSettings(cost_per_minute=60, burst_cost=1)}], indirect=True
+)
+async def test_who_asks_too_much_is_a_row(audited: Audited):
+    """And whoever asks little is not."""
+    for seller in (ANN, ANN, ANN, BOB):
+        await audited.bff.ask("{ viewer { userId } }", seller=seller)
+
+    [row] = await audited.rows()
+    assert facts(row, "kind", "action", "outcome", "viewer_id") == ("refusal", "limit", "rate", ANN.user_id)
+    assert row["support_code"].startswith("OP-")
