@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 from bff.api_docs import mount_api_docs
+from bff.audit import Book
 from bff.auth import NOBODY, DevIssuer, Unauthenticated
 from bff.body_limit import BodyLimit
 from bff.drain import Drain, UnderWay
@@ -34,6 +35,7 @@ from bff.http_guard import (
     origins_allowed,
 )
 from bff.identity import Identity, KeysLearned
+from bff.machines import Machine
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
 from bff.persisted import KEPT_AT_MOST, PersistedDocuments
@@ -55,6 +57,7 @@ from clients.directory import SERVICES, Directory
 from clients.embedded import EmbeddedTransport
 from clients.health import HealthMonitor
 from clients.shelf import shelf_at
+from clients.store.audit_keys import AuditKeys
 from clients.store.store import Store
 from clients.transport import UpstreamSettings, network
 from resolvers.context import Context
@@ -109,10 +112,19 @@ def create_app(
     )
     metrics = Metrics(directory)
     workshop = Workshop()
-    identity = Identity(settings, base, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
+    book = Book(
+        store.database,
+        AuditKeys(settings.audit_secrets()),
+        keep_days=settings.audit_keep_days,
+        on_dropped=metrics.audit_dropped,
+    )
+    metrics.watch_audit(lambda: book.broken is not None)
+    identity = Identity(settings, base, book=book, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
     metrics.watch_keys(identity.keys_age_s)
     schema = build_schema(settings.limits)
-    rates = Rates(settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded)
+    rates = Rates(
+        settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
+    )
     streams = Streams(rates.hold_streams)
     drain.on_drain(streams.close_all)
 
@@ -132,7 +144,13 @@ def create_app(
         *,
         budget_s: float = settings.operation_budget_s,
         rehearsed: Mapping[str, Fault] = NO_FAULTS,
+        machine: Machine | None = None,
     ) -> Context:
+        def on_limit(limit: str, refused: bool) -> None:
+            metrics.limit_exceeded(limit, refused)
+            if refused:
+                book.refused(connection, "limit", limit, viewer.user_id)
+
         caller = Caller(viewer, Deadline(budget_s), rehearsed=rehearsed)
         return Context(
             viewer=viewer,
@@ -143,11 +161,12 @@ def create_app(
             workshop=workshop,
             documents=documents,
             on_operation=metrics.operation_ended,
-            on_limit=metrics.limit_exceeded,
+            on_limit=on_limit,
             admission=rates.operation(None if viewer is NOBODY else viewer, connection.state.answer_headers),
             watchers=watchers,
             budget_s=budget_s,
             support_code=connection.state.support_code,
+            trail=book.trail(connection, viewer.user_id, machine.name if machine else None),
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
             tell_cost=COST_HEADER in connection.headers,
             on_forbidden=lambda scope: identity.refusals.scope(connection, scope, viewer.user_id),
@@ -157,11 +176,19 @@ def create_app(
 
     def context_of(connection: HTTPConnection) -> Context:
         viewer, machine = identity.who(connection)
+        try:
+            rehearsed = _rehearsed(connection, viewer, allowed=settings.rehearsals)
+        except Forbidden as exc:
+            identity.refusals.scope(connection, exc.scope, viewer.user_id)
+            raise
+        if rehearsed:
+            book.rehearsed(connection, viewer.user_id)
         context = context_for(
             connection,
             viewer,
             budget_s=_budget_s(connection, least_s=settings.reserve_s, most_s=settings.operation_budget_s),
-            rehearsed=_rehearsed(connection, viewer, allowed=settings.rehearsals),
+            rehearsed=rehearsed,
+            machine=machine,
         )
         if machine:
             context.sees_schema, context.sees_data = True, not machine.alone
@@ -180,6 +207,7 @@ def create_app(
         await identity.open()
         probing = asyncio.create_task(monitor.run(directory))
         heeding = asyncio.create_task(watchers.run())
+        auditing = asyncio.create_task(book.run())
         try:
             yield
         finally:
@@ -187,8 +215,10 @@ def create_app(
             watchers.close()
             probing.cancel()
             heeding.cancel()
+            auditing.cancel()
             async with contextlib.AsyncExitStack() as closing:  # the rest is closed whatever one of them says
                 closing.push_async_callback(store.close)
+                closing.push_async_callback(book.close)
                 closing.callback(metrics.close)
                 closing.push_async_callback(documents_shelf.close)
                 closing.push_async_callback(shelf.close)
@@ -197,11 +227,12 @@ def create_app(
                 closing.push_async_callback(rates.close)
                 closing.push_async_callback(identity.aclose)
                 closing.push_async_callback(workshop.close)  # first: its work needs all of the above
-                for task in (probing, heeding):
+                for task in (probing, heeding, auditing):
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
 
     app = FastAPI(title="Opside BFF", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.book, app.state.store = book, store
     app.state.drain, app.state.streams, app.state.watchers = drain, streams, watchers
     app.add_middleware(KeysLearned, authenticator=identity.authenticator)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)

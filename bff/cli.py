@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from bff import server
+from bff import audit_commands, server
 from bff.app import create_dev_app, dev_token
 from bff.auth import SCOPES, DevIssuer
 from bff.contracts import priced_contracts
@@ -37,6 +37,8 @@ from clients.transport import ServiceSettings
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stripe_ids = typer.Typer(no_args_is_help=True, help="The map of claims to stripe's integers.")
 main.add_typer(stripe_ids, name="stripe-ids")
+main.add_typer(audit_commands.audit, name="audit")
+main.command()(audit_commands.doctor)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 DEV_STRIPE_FIRST_ID = 1_000_000_000  # where those of the sandbox begin
 

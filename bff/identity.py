@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bff.audit import Book
 from bff.auth import NOBODY, Authenticator, Unauthenticated
 from bff.guesses import Guesses
 from bff.machines import KEY_HEADER, Machine, Machines
@@ -30,12 +31,14 @@ class Identity:
         settings: Settings,
         base: Base,
         *,
+        book: Book,
         on_refusal: Callable[[str, str], None],
         on_fetch: Callable[[bool], None],
     ) -> None:
         """
         Args:
             base: reaches the issuer, where it publishes its keys.
+            book: told who was turned away, and which program was let in.
             on_refusal: told the kind and the reason of each refusal.
             on_fetch: told of each reading of the issuer's keys whether it brought any.
         """
@@ -45,7 +48,8 @@ class Identity:
         self.authenticator = Authenticator(
             keys, audience=settings.jwt_audience, issuer=settings.jwt_issuer, leeway_s=settings.jwt_leeway_s
         )
-        self.refusals = Refusals(on_refusal)
+        self.refusals = Refusals(on_refusal, book.refused)
+        self._book = book
         self._guesses = Guesses(settings.rates)
         self._machines = Machines(settings.machines)
         self._metrics_public = settings.dev or settings.metrics_public
@@ -81,7 +85,9 @@ class Identity:
         shown = connection.headers.getlist("authorization")
         with self._noted(connection, shown[0] if shown else None):
             machine = self._machines.admitted(connection, "graphql")
-            if machine is None and KEY_HEADER in connection.headers:
+            if machine:
+                self._book.admitted(connection, machine.name, "graphql")
+            elif KEY_HEADER in connection.headers:
                 self.refusals.key(connection, "graphql")
                 self._guesses.bad(connection)
             if machine and machine.alone:
@@ -122,7 +128,8 @@ class Identity:
             return
         shown = connection.headers.get(KEY_HEADER) or connection.headers.get("authorization")
         self._guesses.listen(connection, shown)
-        if self._machines.admitted(connection, "metrics"):
+        if machine := self._machines.admitted(connection, "metrics"):
+            self._book.admitted(connection, machine.name, "metrics")
             self._guesses.good(shown)
             return
         self.refusals.key(connection, "metrics")

@@ -73,6 +73,16 @@ class Metrics:
             unit="s",
             description="Since the issuer's keys were read; the last ones are used however old they are.",
         )
+        self._audit_dropped = meter.create_counter(
+            "bff.audit.rows_dropped",
+            description="Rows that the audit log lost: too many waited, or the store stayed away.",
+        )
+        self._audit_broken: Callable[[], bool] = lambda: False
+        meter.create_observable_gauge(
+            "bff.audit.chain_broken",
+            [self._chain_broken],
+            description="1 when the audit log is not as it was written; `bff audit verify` names the row.",
+        )
         meter.create_observable_gauge(
             "bff.circuit.state", [self._circuits], description="0 closed, 1 half open, 2 open."
         )
@@ -130,6 +140,14 @@ class Metrics:
         """Show how old the issuer's keys are; None before they were read once."""
         self._keys_age_s = age_s
 
+    def audit_dropped(self) -> None:
+        """Count one row of the audit log that could not be kept."""
+        self._audit_dropped.add(1)
+
+    def watch_audit(self, broken: Callable[[], bool]) -> None:
+        """Show whether the audit log was found broken."""
+        self._audit_broken = broken
+
     def text(self) -> bytes:
         """Everything counted so far, as Prometheus reads it."""
         return generate_latest(self._registry)
@@ -141,6 +159,9 @@ class Metrics:
         age_s = self._keys_age_s()
         if age_s is not None:
             yield Observation(age_s)
+
+    def _chain_broken(self, _: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(int(self._audit_broken()))
 
     def _circuits(self, _: CallbackOptions) -> Iterable[Observation]:
         for service in SERVICES:

@@ -68,14 +68,21 @@ class Rates:
     """Counts what each viewer asks. Opens nothing before the first operation."""
 
     def __init__(
-        self, settings: RateSettings, redis_url: str | None, *, on_limit: Callable[[str, bool], None]
+        self,
+        settings: RateSettings,
+        redis_url: str | None,
+        *,
+        on_limit: Callable[[str, bool], None],
+        on_refusal: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         """
         Args:
             on_limit: told the limit that was exceeded (rate, streams), and whether somebody was refused.
+            on_refusal: told the limit and the id of the viewer who was refused.
         """
         self._settings = settings
         self._on_limit = on_limit
+        self._on_refusal = on_refusal
         self._own = self._counter(store.MemoryStore(options={"MAX_SIZE": VIEWERS_KEPT}))
         self._valkey = _valkey(redis_url) if redis_url else None
         self._shared = self._counter(self._valkey) if self._valkey else None
@@ -164,6 +171,8 @@ class Rates:
         if self._settings.mode != "off":
             log.info("limit.exceeded", limit=limit, viewer_id=viewer.user_id, refused=refuses)
             self._on_limit(limit, refuses)
+        if refuses:
+            self._on_refusal(limit, viewer.user_id)
         return refuses
 
 

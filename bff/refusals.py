@@ -17,12 +17,18 @@ SOURCES_KEPT = 4096
 class Refusals:
     """Tells what security looks for: failed sign-ins, missing scopes, wrong keys."""
 
-    def __init__(self, count: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        count: Callable[[str, str], None],
+        record: Callable[[HTTPConnection, str, str, str | None], None],
+    ) -> None:
         """
         Args:
             count: told of each refusal: its kind (sign_in, scope, key) and its reason, few words of each.
+            record: told the same for the audit log: the request, kind, reason, and the viewer if known.
         """
         self._count = count
+        self._record = record
         self._pace = Pace()
 
     def sign_in(self, connection: HTTPConnection, reason: str) -> None:
@@ -39,6 +45,7 @@ class Refusals:
 
     def _tell(self, connection: HTTPConnection, kind: str, reason: str, **facts: str) -> None:
         self._count(kind, reason)
+        self._record(connection, kind, reason, facts.get("viewer_id"))
         source = connection.client.host if connection.client else "unknown"
         untold = self._pace.admits((source, kind))
         if untold is not None:

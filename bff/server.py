@@ -55,6 +55,7 @@ def config_of(app: FastAPI, settings: Settings, host: str, port: int, **more: An
         server_header=False,
         access_log=False,
         **tls_options(settings.tls),
+        log_config=None,  # its own handlers would write past ours, secrets and all
         log_level=logging.WARNING,
         **more,
     )

@@ -83,8 +83,8 @@ class StreamSettings(BaseModel):
     )
 
 
-class Settings(BaseSettings):
-    """What the process is told."""
+class AuditSettings(BaseSettings):
+    """Where the audit log is and what seals it: all that `bff audit` is told."""
 
     model_config = SettingsConfigDict(
         env_prefix="BFF_",
@@ -94,6 +94,50 @@ class Settings(BaseSettings):
         populate_by_name=True,
         hide_input_in_errors=True,  # an input may be a secret
     )
+
+    db_url: str = Field(
+        default="sqlite+aiosqlite:///bff.sqlite3",
+        validation_alias="DB_URL",
+        description="What the BFF remembers, as a SQLAlchemy URL with an async driver.",
+    )
+    audit_keys: tuple[SecretStr, ...] = Field(
+        default=(),
+        description="Seal the audit log: one secret, or two while one replaces the other, the newest first.",
+    )
+    crypto_secret: SecretStr | None = Field(
+        default=None, validation_alias="CRYPTO_SECRET", description="The one secret instead of a list."
+    )
+    audit_keep_days: int = Field(
+        default=400, ge=1, le=36_500, description="How long a row of the audit log is kept, in days."
+    )
+
+    dev: bool = Field(
+        False,
+        description="Dev secrets allowed, schema and `/metrics` open; set by `bff dev`, never in production.",
+    )
+
+    def audit_problem(self) -> str | None:
+        """What is wrong with the secrets of the audit log, in words that say what to do."""
+        if self.audit_keys and self.crypto_secret:
+            return "BFF_AUDIT_KEYS and CRYPTO_SECRET are two ways to say the same: unset one"
+        if len(self.audit_keys) > 2:
+            return "BFF_AUDIT_KEYS must be one secret, or two while they change"
+        if self.dev:
+            return None
+        if not (self.audit_keys or self.crypto_secret):
+            return f"BFF_AUDIT_KEYS must be a secret that seals the audit log: {MAKE_ONE}"
+        variable = "CRYPTO_SECRET" if self.crypto_secret else "BFF_AUDIT_KEYS"
+        problems = (_problem(secret) for secret in self.audit_secrets())
+        return next((f"{variable} {problem}: {MAKE_ONE}" for problem in problems if problem), None)
+
+    def audit_secrets(self) -> list[str]:
+        """What seals the audit log, the newest first."""
+        told = self.audit_keys or ((self.crypto_secret,) if self.crypto_secret else ())
+        return [secret.get_secret_value() for secret in told] or [DEV_SECRET]
+
+
+class Settings(AuditSettings):
+    """What the process is told."""
 
     integrations_url: AnyHttpUrl = Field(
         default=AnyHttpUrl("http://127.0.0.1:3001"), validation_alias="INTEGRATIONS_URL"
@@ -138,11 +182,6 @@ class Settings(BaseSettings):
     metrics_public: bool = Field(
         default=False,
         description="Whether `/metrics` needs no key, where only the operator's network reaches it.",
-    )
-    db_url: str = Field(
-        default="sqlite+aiosqlite:///bff.sqlite3",
-        validation_alias="DB_URL",
-        description="What the BFF remembers, as a SQLAlchemy URL with an async driver.",
     )
 
     stripe_first_id: int | None = Field(
@@ -225,10 +264,6 @@ class Settings(BaseSettings):
     docs: bool = Field(
         default=False, description="Whether the REST routes are described: /openapi.json, /docs and /redoc."
     )
-    dev: bool = Field(
-        False,
-        description="Dev secrets allowed, schema and `/metrics` open; set by `bff dev`, never in production.",
-    )
 
     @model_validator(mode="after")
     def _one_way_to_sign_in(self) -> "Settings":
@@ -293,6 +328,12 @@ class Settings(BaseSettings):
                 f"BFF_GRACE_S must be longer than {longest_s:g} s: a request may take "
                 "BFF_SOCKETS__BODY_WAIT_S to arrive and BFF_OPERATION_BUDGET_S to be answered"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _audit_log_is_sealed(self) -> "Settings":
+        if problem := self.audit_problem():
+            raise ValueError(problem)
         return self
 
     def upstreams(self) -> dict[str, UpstreamSettings]:

@@ -8,6 +8,7 @@ is struck out all the same: in names, in texts and in the traceback of an except
 import logging
 import re
 import secrets
+import sys
 import uuid
 from collections.abc import MutableMapping
 from io import StringIO
@@ -17,6 +18,7 @@ import orjson
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import Processor
 
 STRUCK_OUT = "[struck out]"
 _SECRET_NAMES = re.compile(
@@ -34,21 +36,50 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 def configure_logging(*, readable: bool, level: int = logging.INFO) -> None:
     """Set the process's log up: readable on a terminal, or JSON lines on standard output."""
+    facts: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    written: list[Processor] = [
+        *([] if readable else [structlog.processors.ExceptionRenderer(TRACEBACK)]),
+        strike_out_secrets,
+        structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)
+        if readable
+        else structlog.processors.JSONRenderer(serializer=_json),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if readable else [structlog.processors.ExceptionRenderer(TRACEBACK)]),
-            strike_out_secrets,
-            structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)
-            if readable
-            else structlog.processors.JSONRenderer(serializer=_json),
-        ],
+        processors=[*facts, *written],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(),
         cache_logger_on_first_use=False,  # tests and `bff dev` configure after modules made their loggers
     )
+    _take_over(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *written],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *facts],
+        )
+    )
+
+
+class _StandardOutput(logging.Handler):
+    """Where structlog prints to: standard output as it is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stdout.write(f"{self.format(record)}\n")
+        sys.stdout.flush()
+
+
+def _take_over(formatter: logging.Formatter) -> None:
+    """Have what libraries log (uvicorn, asyncio, aiohttp, SQLAlchemy) written as our own events are."""
+    root = logging.getLogger()
+    for earlier in root.handlers[:]:
+        if isinstance(earlier, _StandardOutput):
+            root.removeHandler(earlier)
+    handler = _StandardOutput()
+    handler.setFormatter(formatter)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)  # below it httpx writes each address that it asks
 
 
 def strike_out_secrets(

@@ -42,6 +42,16 @@ class Admission(Protocol):
     async def price(self, cost: int) -> None: ...
 
 
+class Trail(Protocol):
+    """Writes down what an operation does; `bff/audit.py`."""
+
+    async def begun(self, mutation: str, object_id: str | None) -> str: ...
+
+    async def ended(self, work: str, mutation: str, object_id: str | None, outcome: str) -> None: ...
+
+    def read(self, field: str, object_id: str) -> None: ...
+
+
 # Told each scope that an operation needed and its viewer did not have.
 OnForbidden = Callable[[str], None]
 
@@ -66,6 +76,7 @@ class Context(BaseContext):
     watchers: Watchers
     budget_s: float  # of the operation, or of each event
     support_code: str  # names this operation in errors and in the log
+    trail: Trail
     transport: str = "http"  # or websocket, sse, multipart
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
     tell_cost: bool = False  # whether the client asked for `extensions.cost`

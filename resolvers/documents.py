@@ -97,6 +97,7 @@ class Document(Node):
         "link_by_document_id",
         each(COST_DOCS, shared="getDocument", weight=5),
         key="key",
+        audited=True,
         description="A fresh link to the file. One call each: never ask for it in a list.",
     )
     def signed_url(self, found: Answer[DocumentRecord]) -> SignedUrl | None:

@@ -70,6 +70,7 @@ def loads(
     description: str,
     scope: str | None = None,
     optional: bool = False,
+    audited: bool = False,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Make a field of a plain method that turns what a loader found into the field's value.
 
@@ -82,6 +83,7 @@ def loads(
             arguments where they are part of the question. A key of None asks nobody and finds None.
         scope: what the viewer's token must carry; None inherits the parent's.
         optional: whether a screen can do without it, so that it is spared when a quota runs low.
+        audited: whether it goes into the audit log that somebody was given it.
     """
 
     def field_of(finish: Callable[..., Any]) -> Any:
@@ -100,7 +102,10 @@ def loads(
             found = None
             if loading_key is not None:
                 found = await getattr(info.context.loaders, loader).load(loading_key)
-            return finish(self, found, **arguments)
+            value = finish(self, found, **arguments)
+            if audited and value is not None:
+                info.context.trail.read(f"{type(self).__name__}.{info.field_name}", self.id)
+            return value
 
         # Strawberry reads the arguments from the signature: `found` is not one of them, `info` is asked for.
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)

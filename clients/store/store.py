@@ -1,4 +1,4 @@
-"""The store: what is asked of it is in `receipts.py` and `stripe_map.py`."""
+"""The store: what is asked of it is in `receipts.py`, `stripe_map.py` and `audit.py`."""
 
 from clients.store.database import Database
 from clients.store.receipts import Receipts
@@ -15,9 +15,9 @@ class Store:
             url: a SQLAlchemy URL with an async driver, such as `sqlite+aiosqlite:///bff.sqlite3`.
             stripe_first_id: where stripe's integers for new claims begin; None: claims get no new ones.
         """
-        self._database = Database(url)
-        self.receipts = Receipts(self._database)
-        self.stripe_map = StripeMap(self._database, first_id=stripe_first_id)
+        self.database = Database(url)
+        self.receipts = Receipts(self.database)
+        self.stripe_map = StripeMap(self.database, first_id=stripe_first_id)
 
     async def open(self) -> None:
         """Bring the database to the newest revision; replicas that start together wait for one another.
@@ -32,13 +32,13 @@ class Store:
             raise
 
     async def close(self) -> None:
-        await self._database.close()
+        await self.database.close()
 
     async def _migrate(self) -> None:
-        if self._database.in_memory:  # new, and nobody else's: no revisions to catch up with
-            async with self._database.engine.begin() as connection:
+        if self.database.in_memory:  # new, and nobody else's: no revisions to catch up with
+            async with self.database.engine.begin() as connection:
                 await connection.run_sync(metadata.create_all)
             return
         from clients.store.migrate import migrate  # alembic takes 0.2 s to import, and `bff dev` needs none
 
-        await migrate(self._database)
+        await migrate(self.database)

@@ -28,6 +28,7 @@ def said(**told: Any) -> str:
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of whoever runs the tests are not these."""
     monkeypatch.delenv("JWT_SECRET", raising=False)
+    monkeypatch.setenv("CRYPTO_SECRET", "Qz7w2Er5Ty8Ui1Op4As6Df9Gh3Jk0Lxy")
 
 
 NO_SECRETS = {
@@ -138,3 +139,15 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
 def test_thirty_two_bytes_are_enough(secret: str):
     """The checks above must not refuse what is good."""
     assert Settings(jwt_secret=secret).upstreams()["stripe"].jwt_secret
+
+
+def test_the_audit_log_has_a_secret_or_two(monkeypatch: pytest.MonkeyPatch):
+    """Sealed with what everybody knows, it would prove nothing; with three, who knows which is old?"""
+    assert "two ways to say the same" in said(jwt_secret=SECRET, audit_keys=[f"one {SECRET}"])
+    monkeypatch.delenv("CRYPTO_SECRET")
+    assert said(jwt_secret=SECRET).startswith("BFF_AUDIT_KEYS must be a secret")
+    assert "one secret, or two" in said(jwt_secret=SECRET, audit_keys=[f"{n} {SECRET}" for n in range(3)])
+    assert said(jwt_secret=SECRET, audit_keys=[SECRET, DEV_SECRET]).startswith("BFF_AUDIT_KEYS is a default")
+    both = Settings(jwt_secret=SECRET, audit_keys=[f"new {SECRET}", f"old {SECRET}"])  # type: ignore[arg-type]
+    assert both.audit_secrets() == [f"new {SECRET}", f"old {SECRET}"]
+    assert SECRET not in repr(both)

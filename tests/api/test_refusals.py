@@ -72,7 +72,7 @@ def from_address(host: str | None) -> HTTPConnection:
 def test_one_source_is_told_of_once_a_minute(clock: list[float]):
     """The count goes on: the next event says how many were kept silent."""
     counted: list[tuple[str, str]] = []
-    told = Refusals(lambda kind, reason: counted.append((kind, reason)))
+    told = Refusals(lambda kind, reason: counted.append((kind, reason)), lambda *_: None)
 
     with structlog.testing.capture_logs() as events:
         for _ in range(1000):
@@ -98,7 +98,7 @@ def test_one_source_is_told_of_once_a_minute(clock: list[float]):
 def test_many_sources_do_not_flood_the_log_either(clock: list[float]):
     """Addresses are cheap: a thousand a second would be a thousand lines a second, and all of our memory."""
     counted = itertools.count()
-    told = Refusals(lambda *_: next(counted) and None)
+    told = Refusals(lambda *_: next(counted) and None, lambda *_: None)
 
     with structlog.testing.capture_logs() as events:
         for number in range(SOURCES_KEPT * 2):

@@ -16,6 +16,7 @@ def upstreams(monkeypatch):
 
     def upstreams(**environ):
         monkeypatch.setenv("JWT_SECRET", SHARED)
+        monkeypatch.setenv("CRYPTO_SECRET", OWN)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         return Settings().upstreams()

@@ -186,7 +186,11 @@ def test_a_bad_manifest_stops_the_start(tmp_path: Path):
     """Started without it, `only` would refuse every client, and `off` would run what was to be refused."""
     started = subprocess.run(
         [sys.executable, "-c", "import bff.main"],
-        env={"JWT_SECRET": "x" * 40, "BFF_TRUSTED_DOCUMENTS": str(tmp_path / "absent.json")},
+        env={
+            "JWT_SECRET": "x" * 40,
+            "CRYPTO_SECRET": "y" * 40,
+            "BFF_TRUSTED_DOCUMENTS": str(tmp_path / "absent.json"),
+        },
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -94,7 +94,7 @@ async def serving(sandbox: Sandbox | None = None, /, **told: Any) -> AsyncIterat
     settings = dev_settings().model_copy(update={"sockets": SocketSettings(**sockets), **told})
     sandbox = sandbox or Sandbox(seed(10))
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
-    server = Server(config_of(app, settings, "127.0.0.1", 0, log_config=None), app.state.drain, settings)
+    server = Server(config_of(app, settings, "127.0.0.1", 0), app.state.drain, settings)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)

@@ -49,6 +49,7 @@ def address(issuer: ThreadingHTTPServer, tmp_path: Path) -> Iterator[str]:
     env = {name: value for name, value in os.environ.items() if name != "JWT_SECRET"} | {
         "BFF_JWKS_URL": f"http://127.0.0.1:{issuer.server_port}/keys",
         "BFF_JWT_AUDIENCE": "opside",
+        "CRYPTO_SECRET": "Qz7w2Er5Ty8Ui1Op4As6Df9Gh3Jk0Lxy",
         "DB_URL": f"sqlite+aiosqlite:///{tmp_path}/bff.sqlite3",
         **{
             f"BFF_{name}__JWT_SECRET": f"Zk3v9Qw1Lr8Xc5Tn2Bm7Hs4Jd6Gf0Pya-{name}"

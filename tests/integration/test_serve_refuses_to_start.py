@@ -22,12 +22,24 @@ SECRET = "Zk3v9Qw1Lr8Xc5Tn2Bm7Hs4Jd6Gf0Pya"
         ),
         ({"JWT_SECRET": SECRET, "BFF_JWKS_URL": "https://issuer.test/keys"}, ["unset one"]),
         ({"JWT_SECRET": SECRET, "BFF_JWT_AUDIENSE": "opside"}, ["Unknown settings: BFF_JWT_AUDIENSE"]),
+        ({"JWT_SECRET": SECRET}, ["BFF_AUDIT_KEYS must be a secret", "`bff key`"]),
+        ({"JWT_SECRET": SECRET, "CRYPTO_SECRET": "short"}, ["CRYPTO_SECRET is shorter than 32 bytes"]),
     ],
-    ids=["nothing", "a short secret", "a service's default", "two ways", "a misspelt name"],
+    ids=[
+        "nothing",
+        "a short secret",
+        "a service's default",
+        "two ways",
+        "a misspelt name",
+        "no audit key",
+        "a short audit key",
+    ],
 )
 def test_serve_names_the_setting_and_ends(told: dict[str, str], said: list[str], tmp_path: Path):
     """A container that starts with a default secret runs for years."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("BFF_", "JWT_"))} | told
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("BFF_", "JWT_", "CRYPTO_"))
+    } | told
 
     done = subprocess.run(
         [BFF, "serve", "--port", "0"],

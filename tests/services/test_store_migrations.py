@@ -66,7 +66,7 @@ async def test_migrations_and_tables_say_the_same(shared_url: str):
     await _in(shared_url, lambda connection: metadata.drop_all(connection))
     await _in(shared_url, lambda connection: metadata.create_all(connection))
     assert await _in(shared_url, _described) == migrated
-    assert set(migrated) == {"stripe_claim_ids", "receipts"}
+    assert set(migrated) == {"stripe_claim_ids", "receipts", "audit_rows", "audit_ends"}
 
 
 async def test_opening_again_changes_nothing(shared_url: str):
@@ -115,7 +115,7 @@ async def test_replicas_that_start_together_migrate_once(shared_url: str):
     await asyncio.gather(*(_opened(shared_url) for _ in range(6)))
 
     rows = await _in(shared_url, lambda c: c.execute(text("SELECT version_num FROM alembic_version")).all())
-    assert rows == [("0002",)]
+    assert rows == [("0003",)]
 
 
 async def test_a_newer_database_is_left_alone(shared_url: str):
@@ -123,7 +123,7 @@ async def test_a_newer_database_is_left_alone(shared_url: str):
     await _opened(shared_url)
     await _in(shared_url, lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
 
-    with pytest.raises(DatabaseTooNew, match="revision 9999, and this version of the BFF knows 0002"):
+    with pytest.raises(DatabaseTooNew, match="revision 9999, and this version of the BFF knows 0003"):
         await _opened(shared_url)
 
     rows = await _in(shared_url, lambda c: c.execute(text("SELECT version_num FROM alembic_version")).all())
