@@ -258,6 +258,7 @@ def create_app(
             context_getter=context,
             door=Door(identity.viewer, context_for),
             streams=streams,
+            drain=drain,
             settings=settings.streams,
             origin_allowed=origin_allowed,
         ),

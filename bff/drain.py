@@ -2,14 +2,15 @@
 
 told to stop   /readyz answers 503, so that load balancers send nobody any more; all else is served as before,
                and each answer closes its connection, so that the next request goes elsewhere
-after the lead no connection is accepted; requests under way are finished
+after the lead no connection is accepted; requests under way are finished, also those of WebSockets
 then           streams are closed: `on_drain`
 then           everything else is
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -54,14 +55,25 @@ class Drain:
             if isinstance(outcome, Exception):
                 log.error("stream.close_failed", exc_info=outcome)
 
-    def request_came(self) -> None:
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[Callable[[], None]]:
+        """Count a request as under way while the block lasts, or until what this yields is called."""
+        counted = True
+
+        def ended() -> None:
+            nonlocal counted
+            if counted:
+                counted = False
+                self._under_way -= 1
+                if not self._under_way:
+                    self._idle.set()
+
         self._under_way += 1
         self._idle.clear()
-
-    def request_ended(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self._idle.set()
+        try:
+            yield ended
+        finally:
+            ended()
 
 
 class UnderWay:
@@ -75,25 +87,15 @@ class UnderWay:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        counted = True
-        self._drain.request_came()
+        with self._drain.counting() as ended:
 
-        def ended() -> None:
-            nonlocal counted
-            if counted:
-                counted = False
-                self._drain.request_ended()
+            async def send_watching(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    headers = MutableHeaders(scope=message)
+                    if STREAMS.match(headers.get("content-type", "")):
+                        ended()
+                    elif self._drain.draining:
+                        headers["connection"] = "close"
+                await send(message)
 
-        async def send_watching(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if STREAMS.match(headers.get("content-type", "")):
-                    ended()
-                elif self._drain.draining:
-                    headers["connection"] = "close"
-            await send(message)
-
-        try:
             await self._app(scope, receive, send_watching)
-        finally:
-            ended()

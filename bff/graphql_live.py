@@ -18,6 +18,7 @@ from strawberry.subscriptions import (
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
 
+from bff.drain import Drain
 from bff.errors import too_many
 from bff.graphql_http import GraphQLEndpoint
 from bff.graphql_ws import Door, Socket, SocketHandler
@@ -45,6 +46,7 @@ class LiveEndpoint(GraphQLEndpoint):
         context_getter: Callable[..., Any],
         door: Door,
         streams: Streams,
+        drain: Drain,
         settings: StreamSettings,
         origin_allowed: Callable[[str], bool],
     ) -> None:
@@ -52,6 +54,7 @@ class LiveEndpoint(GraphQLEndpoint):
         Args:
             context_getter: of a request over HTTP; None for a WebSocket, whose token comes later.
             door: lets the operations of WebSockets in.
+            drain: waits for their queries and mutations before it closes streams.
             origin_allowed: whether a page of an origin that is not ours may open a WebSocket.
         """
         super().__init__(
@@ -66,6 +69,7 @@ class LiveEndpoint(GraphQLEndpoint):
         self.door = door
         self.origin_allowed = origin_allowed
         self.streams = streams
+        self.drain = drain
         self.heartbeat_s = settings.heartbeat_s
         for transport in self._stream_transport_map.values():
             transport.heartbeat_interval = settings.heartbeat_s

@@ -1,7 +1,8 @@
 """Subscriptions over WebSocket, in the protocol graphql-transport-ws: who may open one, and what ends it.
 
 closed with   because
-1001          the process leaves: connect again, elsewhere
+1001          the process leaves, and the queries and mutations of the socket have ended: connect again,
+              elsewhere
 4400          a message is not of the protocol
 4401          no token, or one that proves nothing: connecting again is no use
 4403          the token has expired: connect again with a new one
@@ -155,7 +156,11 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         context.transport = "websocket"
         context.support_code = f"OP-{secrets.token_hex(4).upper()}"  # the socket's names no operation
         try:
-            with structlog.contextvars.bound_contextvars(support_code=context.support_code):
+            with (
+                structlog.contextvars.bound_contextvars(support_code=context.support_code),
+                self.view.drain.counting() as ended,
+            ):
+                context.on_event = ended  # a subscription does not end, and a leaving process need not wait
                 results = await self.schema.stream(
                     operation.query,
                     variable_values=operation.variables,

@@ -50,6 +50,7 @@ def config_of(app: FastAPI, settings: Settings, host: str, port: int, **more: An
         ws_max_size=WS_MESSAGE_BYTES,
         ws_ping_interval=WS_PING_S,
         ws_ping_timeout=WS_PING_S,
+        ws_per_message_deflate=False,  # a compressor and its window would double what a subscriber costs
         proxy_headers=sockets.forwarded_allow_ips is not None,
         forwarded_allow_ips=sockets.forwarded_allow_ips or "",
         server_header=False,

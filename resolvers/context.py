@@ -81,6 +81,7 @@ class Context(BaseContext):
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
     tell_cost: bool = False  # whether the client asked for `extensions.cost`
     on_forbidden: OnForbidden = lambda _: None
+    on_event: Callable[[], None] = lambda: None  # told that an event of a stream begins
     router_scopes: bool = False  # whether `_service` says which scopes fields need
     sees_schema: bool = False  # introspection, the SDL, and names suggested in errors
     cost: int = 1  # in upstream calls, as a rule; known once the operation is valid
@@ -92,6 +93,7 @@ class Context(BaseContext):
 
     def begin_event(self) -> None:
         """Begin the next event of a stream: new loaders, a new deadline, nothing left of the event before."""
+        self.on_event()
         self.caller.leave()
         self.caller = Caller(self.viewer, Deadline(self.budget_s), rehearsed=self.caller.rehearsed)
         self.loaders = self.loaders.anew(self.directory.clients_for(self.caller))

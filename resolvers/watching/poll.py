@@ -19,6 +19,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 log = structlog.get_logger()
 
+SHARED_FOR_S = 1.0  # an older round would show a client less than a query told it just before
+
 
 class NothingThere(Exception):
     """There is no such object, or it is not the viewer's."""
@@ -91,7 +93,7 @@ class Poll(Generic[T]):
     async def join(self, viewer: Viewer, listener: Listener[T]) -> None:
         """Have a listener told of its objects: their states now, then every change, until it leaves.
 
-        Whoever joins while a round is fresh shares it; else one round serves all who wait for it.
+        Whoever joins within a second of a round's begin shares what it read; else one more serves all who wait.
 
         Raises:
             NothingThere: one of the objects is not there.
@@ -104,7 +106,7 @@ class Poll(Generic[T]):
             # Not in the first listener's context: what is asked for all is nobody's request.
             self._running = asyncio.create_task(self._run(), context=contextvars.Context())
         try:
-            fresh = time.time() - self._read_at_s < self._pace.pause_s()
+            fresh = time.time() - self._read_at_s < min(SHARED_FOR_S, self._pace.pause_s())
             if not (fresh and all(key in self._known for key in listener.keys)):
                 self._joining[listener] = asyncio.get_running_loop().create_future()
                 self._due.set()

@@ -12,7 +12,7 @@ from bff.telemetry import configure_logging
 from clients.caller import Viewer
 from clients.errors import UpstreamUnavailable
 from resolvers.watching.listener import Listener
-from resolvers.watching.poll import NothingThere, Poll
+from resolvers.watching.poll import SHARED_FOR_S, NothingThere, Poll
 
 ANN = Viewer("5e11e200-0a00-4000-8000-000000000001", None, None, None, frozenset(), None)  # type: ignore[arg-type]
 
@@ -123,7 +123,7 @@ async def test_many_listeners_cost_what_one_costs(owner, poll):
 
     others = [listener("a") for _ in range(50)]
     await asyncio.gather(*(poll.join(ANN, each) for each in others))
-    assert len(owner.rounds) == 1  # what is known is fresh
+    assert len(owner.rounds) == 1  # what is known is of this moment
     await asyncio.gather(*(each.next() for each in [first, *others]))
 
     owner.states["a"] = "two"
@@ -142,6 +142,21 @@ async def test_listeners_that_come_together_share_their_first_round(owner, poll)
 
     assert len(owner.rounds) == 1
     assert [(await each.next()).state for each in together] == ["one"] * 50
+
+
+async def test_a_snapshot_is_not_older_than_the_query_before_it(owner, poll):
+    """A screen asks, then subscribes: a snapshot of a minute ago would set its cache back."""
+    first = listener("a")
+    await poll.join(ANN, first)
+    await first.next()
+    await asyncio.sleep(SHARED_FOR_S + 0.1)
+
+    owner.states["a"] = "two"
+    together = [listener("a") for _ in range(50)]
+    await asyncio.gather(*(poll.join(ANN, each) for each in together))
+
+    assert {(await each.next()).state for each in [first, *together]} == {"two"}
+    assert len(owner.rounds) == 2
 
 
 async def test_what_is_new_is_read_with_what_is_known(owner, poll):

@@ -15,13 +15,16 @@ import httpx
 import pytest
 from processes import free_port, process, wait_until_ready
 from pydantic import SecretStr, ValidationError
+from read_operations import claims_of
 from served import Served, serving
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from streamed import Socket
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from bff.auth import DevIssuer
 from bff.operations import stored_operations
@@ -29,6 +32,7 @@ from bff.sandbox import serve as sandbox_ports
 from bff.sandbox.sandbox import DEV_SECRETS, PORTS, Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.settings import Settings
+from resolvers.global_ids import global_id
 
 BFF = str(Path(sys.executable).parent / "bff")
 SECRET = "a-secret-of-this-drill-and-of-nothing-else"
@@ -143,6 +147,44 @@ async def test_a_websocket_is_closed_after_the_last_request_with_a_word():
 
     assert (echoed, answer.status, "errors" in answer.body) == ("still there?", 200, False)
     assert (socket.close_code, socket.close_reason) == (1001, "going away")
+
+
+UPDATE = "mutation ($i: UpdateClaimInput!) { updateClaim(input: $i) { claim { id } userErrors { code } } }"
+
+
+async def test_a_mutation_over_a_websocket_is_not_cut_by_a_release():
+    """Its client would not know whether it was done; subscriptions, which never end, do not hold us."""
+    with capture_logs() as events:
+        async with serving() as bff:
+            id_ = str(global_id("Claim", claims_of(bff.sandbox.world, SELLERS[0])[0]["id"]))
+            async with connect(
+                f"ws://127.0.0.1:{bff.port}/graphql", subprotocols=[Subprotocol("graphql-transport-ws")]
+            ) as connection:
+                socket = Socket(connection)
+                payload = {"authorization": f"Bearer {bff.token}"}
+                await socket.send({"type": "connection_init", "payload": payload})
+                await socket.received()
+                for tab, document in (("1", "ServiceHealthChanged"), ("2", "ClaimUpdated")):
+                    await socket.subscribe(tab, document, claimIds=[id_])
+                    await socket.received(tab)
+                bff.sandbox.faults["refund-engine"] = "slow:600"
+                await socket.subscribe("3", UPDATE, i={"claimId": id_, "description": "Two boxes."})
+                await asyncio.sleep(0.3)
+
+                told_to_stop(bff)
+                told = [await socket.received("3"), await socket.received("3")]
+                closed = await socket.closed()
+
+    assert told == [
+        {
+            "id": "3",
+            "type": "next",
+            "payload": {"data": {"updateClaim": {"claim": {"id": id_}, "userErrors": []}}},
+        },
+        {"id": "3", "type": "complete"},
+    ]
+    assert closed == (1001, "The server is restarting. Connect again.")
+    assert [event["cut_off"] for event in events if event["event"] == "drain.ended"] == [0]
 
 
 async def test_what_never_ends_does_not_keep_the_process():

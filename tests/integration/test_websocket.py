@@ -122,6 +122,13 @@ async def test_the_legacy_protocol_is_off(bff: Served, subprotocols: list[str] |
         assert (await Socket(connection).closed())[0] == 4406
 
 
+async def test_what_is_told_is_not_compressed(bff: Served):
+    """Browsers offer it always; a compressor for each socket doubles what a subscriber costs in memory."""
+    async with bff.opened(compression="deflate") as connection:
+        assert "permessage-deflate" in connection.request.headers["sec-websocket-extensions"]
+        assert "sec-websocket-extensions" not in connection.response.headers
+
+
 # ---- what closes it
 
 

@@ -14,14 +14,16 @@ from bff.cli import dev_settings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.writing import js_time
+from bff.server import config_of
+from bff.settings import Settings
 from bff.telemetry import configure_logging
 
 PAGE_BYTES = 4096
 
 
-def app() -> FastAPI:
+def app(settings: Settings) -> FastAPI:
     sandbox = Sandbox(seed(60))
-    made = create_dev_app(sandbox, dev_settings(), seller=SELLERS[0])
+    made = create_dev_app(sandbox, settings, seller=SELLERS[0])
 
     @made.post("/drill/touch")
     async def touch() -> int:
@@ -47,4 +49,5 @@ def app() -> FastAPI:
 
 if __name__ == "__main__":
     configure_logging(readable=False, level=logging.ERROR)
-    uvicorn.run(app(), port=int(sys.argv[1]), log_level=logging.WARNING, access_log=False)
+    settings = dev_settings()
+    uvicorn.Server(config_of(app(settings), settings, "127.0.0.1", int(sys.argv[1]))).run()

@@ -107,7 +107,6 @@ async def test_two_thousand_subscribers_are_told_for_the_price_of_one(address, s
                 connect(
                     f"ws://{address}/graphql",
                     subprotocols=["graphql-transport-ws"],
-                    compression=None,
                     proxy=None,
                 )
             )
