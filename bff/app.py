@@ -56,7 +56,7 @@ from clients.chain.rehearsal import Fault, rehearsed_faults
 from clients.directory import SERVICES, Directory
 from clients.embedded import EmbeddedTransport
 from clients.health import HealthMonitor
-from clients.shelf import shelf_at
+from clients.shelf import MemoryShelf, shelf_at
 from clients.store.audit_keys import AuditKeys
 from clients.store.store import Store
 from clients.transport import UpstreamSettings, network
@@ -93,7 +93,7 @@ def create_app(
         BadManifest: the trusted documents cannot be read.
     """
     shelf, bus = shelf_at(settings.redis_url), bus_at(settings.redis_url)
-    documents_shelf = shelf_at(settings.redis_url, entries=KEPT_AT_MOST)
+    documents_shelf = MemoryShelf(KEPT_AT_MOST)
     documents = PersistedDocuments(
         trusted_documents(stored_operations().values(), settings.trusted_documents),
         settings.trusted_documents_mode,

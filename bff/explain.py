@@ -38,6 +38,7 @@ from strawberry.types.field import StrawberryField
 from resolvers.connections import PAGE_SIZE_MAX
 from resolvers.costs import Calls
 from resolvers.fields import CALLS
+from resolvers.node import REFERENCES
 
 Composite = GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType
 REPRESENTATIONS = "representations"  # of `_entities`: as many objects as a router names
@@ -59,6 +60,7 @@ class Explanation:
     services: defaultdict[str, ServiceCalls] = field(default_factory=lambda: defaultdict(ServiceCalls))
     hops: int = 0  # answers that must arrive one after the other
     objects: int = 0  # that the answer may hold in its lists
+    by_values: bool = False  # whether all this depends on more of the variables than sizes: on what they name
     by_hop: defaultdict[int, defaultdict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )  # hop, counted from 1 → service → calls at most
@@ -142,6 +144,7 @@ class _Walk:
         self._fragments = fragments
         self._variables = variables
         self._shared: dict[tuple[str, str], tuple[int, int]] = {}  # service, fetch → at most, expected
+        self._named: defaultdict[str, set[str]] = defaultdict(set)  # type → ids of its representations
         self.found = Explanation()
 
     def selections(
@@ -185,8 +188,10 @@ class _Walk:
         size = page
         if "first" in definition.args:  # out of bounds, the field is refused by its own resolver
             size = min(max(arguments.get("first", page), 0), PAGE_SIZE_MAX)
+        named_hops = 0
         if REPRESENTATIONS in definition.args:
             page = len(arguments[REPRESENTATIONS])
+            named_hops = self._represent(arguments[REPRESENTATIONS], hop)
         is_list = isinstance(get_nullable_type(definition.type), GraphQLList)
         if is_list:
             self.found.objects += parents * page
@@ -195,8 +200,21 @@ class _Walk:
             below,
             parents=parents * page if is_list else parents,
             page=1 if is_list else size,
-            hop=hop + max((calls.hops for calls in asked), default=0),
+            hop=hop + max((calls.hops for calls in asked), default=named_hops),
         )
+
+    def _represent(self, representations: Iterable[object], hop: int) -> int:
+        """Price what a router names, an id that it names again once; the hops that it takes."""
+        self.found.by_values = True
+        for each in representations:
+            given = each if isinstance(each, dict) else {}
+            type_name, entity_id = given.get("__typename"), given.get("id")
+            if isinstance(type_name, str) and isinstance(entity_id, str) and type_name in REFERENCES:
+                self._named[type_name].add(entity_id)
+        asked = [(calls, len(ids)) for name, ids in self._named.items() for calls in REFERENCES[name]]
+        for calls, named in asked:
+            self._count(calls, named, hop)
+        return max((calls.hops for calls, _ in asked), default=0)
 
     def _fields(
         self, parent: Composite, sets: Iterable[SelectionSetNode], spread: set[str]

@@ -183,13 +183,14 @@ class OperationLimits(SchemaExtension):
         schema, document = execution.schema, execution.graphql_document
         name, variables = execution.operation_name, execution.variables or {}
         assert document is not None, "it was validated"
-        # All that a price depends on: an id or a text is one like another.
+        # All that a price depends on, but for one that says otherwise: an id or a text is one like another.
         sizes = ((given, _size(value)) for given, value in sorted(variables.items()))
         key = (schema, execution.query, name, *sizes)
         if key in _prices:
             return _prices[key]
         found = priced(schema, document, variables, name, fields_at_most=self._limits.fields)
-        return _keep(_prices, key, (found.cost, found.objects))
+        price = found.cost, found.objects
+        return price if found.by_values else _keep(_prices, key, price)
 
     def _hold(self, limit: str, value: int, at_most: int) -> None:
         if value > at_most and self._limits.mode != "off":

@@ -24,7 +24,7 @@ from typing import Any
 import structlog
 
 from bff.trusted import Trust, TrustedDocuments, sha256
-from clients.shelf import Kept, Shelf
+from clients.shelf import Kept, MemoryShelf
 from resolvers.errors import RequestError
 
 KEPT_AT_MOST = 1000  # documents in memory, per process; the longest unused goes first
@@ -105,11 +105,12 @@ class Asked:
 class PersistedDocuments:
     """The documents that operations of all viewers may ask for by hash: they hold nobody's data."""
 
-    def __init__(self, trusted: TrustedDocuments, trust: Trust, shelf: Shelf | None) -> None:
+    def __init__(self, trusted: TrustedDocuments, trust: Trust, shelf: MemoryShelf | None) -> None:
         """Opens nothing.
 
         Args:
-            shelf: where documents of clients are kept; None to keep none.
+            shelf: where documents of clients are kept, of this process alone: whoever signs in may fill it,
+                and what replicas share holds everybody's answers. None to keep none.
         """
         self._trusted = trusted
         self._trust = trust
@@ -168,10 +169,9 @@ class PersistedDocuments:
         if self._shelf is None:
             raise PersistedQueryNotSupported
         kept = await self._shelf.get(_key(hash_)) if _SHA256.fullmatch(hash_) else None
-        document = kept.content.decode(errors="replace") if kept else ""
-        if sha256(document) != hash_:  # others can write to a shared shelf
+        if kept is None:
             raise PersistedQueryNotFound
-        return Asked(document, unknown=self._trust is Trust.WARN)
+        return Asked(kept.content.decode(), unknown=self._trust is Trust.WARN)
 
     def _warn(self, hash_: str, operation: str | None) -> None:
         now_s = time.time()

@@ -119,10 +119,10 @@ class SharedShelf:
     sellers other figures, but runs nothing here.
     """
 
-    def __init__(self, url: str, entries: int = ENTRIES_AT_MOST) -> None:
+    def __init__(self, url: str) -> None:
         self._shared = Cache()
         self._shared.setup(url, pickle_type="null", suppress=False, socket_timeout=PATIENCE_S)
-        self._own = MemoryShelf(entries)
+        self._own = MemoryShelf()
         self._seeking: asyncio.Task[None] | None = None
         self._untold: dict[str, tuple[float, float]] = {}  # writes that the others do not know of yet
 
@@ -233,10 +233,6 @@ def _mark_in(packed: object) -> float:
     return float(until_s)
 
 
-def shelf_at(url: str | None, *, entries: int = ENTRIES_AT_MOST) -> MemoryShelf | SharedShelf:
-    """The shelf of this process, or the one at a `redis://` address that replicas share.
-
-    Args:
-        entries: kept in this process at most.
-    """
-    return MemoryShelf(entries) if url is None else SharedShelf(url, entries)
+def shelf_at(url: str | None) -> MemoryShelf | SharedShelf:
+    """The shelf of this process, or the one at a `redis://` address that replicas share."""
+    return MemoryShelf() if url is None else SharedShelf(url)

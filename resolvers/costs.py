@@ -9,7 +9,7 @@ Fields that name the same `shared` fetch use the same calls within an operation.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 REFUND_ENGINE = "refund-engine"
 INTEGRATIONS = "integrations"
@@ -20,6 +20,7 @@ PREDICTOR = "predictor"
 
 FEW = 3  # as in `loaders/claims.py`
 LIST_PAGES = 2
+NAMED = 100  # keys that a router names for one page; of more, each may be on no list
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +72,20 @@ TRANSACTIONS = once(STRIPE, pages=5, shared="listTransactions")
 CLAIM_OF_DOCUMENT = keyed(REFUND_ENGINE, shared="claimOfDocument")  # shown, or asked whose it is
 CLAIM_STATS = once(REFUND_ENGINE, shared="claimStats")
 DOCUMENT_STATS = once(COST_DOCS, shared="documentStats")
+
+# What a router names by keys of its choice: a page of them costs as a page of ours, more cost one call each.
+CLAIMS_NAMED = Calls(
+    REFUND_ENGINE,
+    keyed(REFUND_ENGINE).at_most,
+    lambda named: named if named <= FEW else 1 + max(0, named - NAMED),
+    shared="claimsNamed",
+)
+DOCUMENTS_NAMED = each(COST_DOCS, shared="documentsNamed")
+SYNCS_NAMED = Calls(
+    INTEGRATIONS,
+    lambda named: 1 + named,
+    lambda named: 1 + max(0, named - NAMED),
+    hops=2,
+    shared="syncsNamed",
+)
+RUNS_NAMED = replace(SYNCS_NAMED, shared="runsNamed")

@@ -8,7 +8,22 @@ import strawberry
 
 from resolvers.claims.claim import Claim
 from resolvers.context import Info
-from resolvers.costs import COST_DOCS, DETECTIONS, REFUND_ENGINE, SYNCS, TRANSACTIONS, keyed, once
+from resolvers.costs import (
+    CLAIM_OF_DOCUMENT,
+    CLAIMS_NAMED,
+    COST_DOCS,
+    DETECTIONS,
+    DOCUMENTS_NAMED,
+    INTEGRATIONS,
+    REFUND_ENGINE,
+    RUNS_NAMED,
+    SYNCS,
+    SYNCS_NAMED,
+    TRANSACTIONS,
+    Calls,
+    keyed,
+    once,
+)
 from resolvers.detections import Detection
 from resolvers.documents import Document
 from resolvers.fields import CALLS
@@ -27,6 +42,17 @@ NODE_TYPES = {
     "Payment": Payment,
     "ServiceHealth": ServiceHealth,
     "Sync": Sync,
+}
+
+# What `resolve_reference` asks for so many different ids of a type. A type that is not here asks nobody.
+REFERENCES: dict[str, tuple[Calls, ...]] = {
+    "Claim": (CLAIMS_NAMED,),
+    "Detection": (DETECTIONS,),
+    "DetectionRun": (RUNS_NAMED,),
+    "Document": (DOCUMENTS_NAMED, CLAIM_OF_DOCUMENT),
+    "Integration": (once(INTEGRATIONS, shared="listIntegrationStatuses"),),
+    "Payment": (TRANSACTIONS,),
+    "Sync": (SYNCS_NAMED,),
 }
 
 

