@@ -8,6 +8,7 @@ aliases     fields under another name, each time a fragment with one is spread
 roots       fields of Query, Mutation or Subscription
 directives  in the operation, each time a fragment with one is spread
 list        items of a list that is given: in an argument or a variable
+repeats     comparisons of fields under one name, two at a time                            in validation
 fields      fields of the answer and spreads, one object of a list                         before execution
 objects     objects in its lists, at the sizes of page that are asked for
 cost        upstream calls that it takes as a rule, the dear ones counted more: `bff explain`
@@ -25,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import PreExecutionError
 
+from bff.comparisons import TooManyComparisons, rules_within
 from bff.explain import TooManyFields, priced
 from bff.shape import Shape, ShapeWalk
 from resolvers.context import Context
@@ -59,6 +61,9 @@ class LimitSettings(BaseModel):
         ge=1,
         description="Items of one list that is given, at most; a router cannot split its representations.",
     )
+    repeats: int = Field(
+        default=20_000, ge=100, description="Steps to compare fields of one name with one another, at most."
+    )
     fields: int = Field(default=2000, ge=1, description="Different fields of the answer at most.")
     objects: int = Field(default=5000, ge=1, description="Objects in the answer's lists at most.")
     cost: int = Field(default=200, ge=1, description="Expected upstream calls of one operation at most.")
@@ -82,6 +87,7 @@ MESSAGES = {
     "roots": "The operation has {value} root fields, {at_most} at most. Split the operation.",
     "directives": "The operation has {value} directives, {at_most} at most. Leave some out.",
     "list": "A list has {value} items, {at_most} at most. Send it in parts.",
+    "repeats": "The document repeats fields too often: {at_most} comparisons at most. Ask for each once.",
     "fields": "The operation asks for too many fields, {at_most} at most. Split the operation.",
     "objects": "The answer may hold {value} objects, {at_most} at most. Ask for smaller pages with `first`.",
     "cost": "The operation costs {value} upstream calls, {at_most} at most. Ask for smaller pages with "
@@ -123,8 +129,12 @@ class OperationLimits(SchemaExtension):
             "max_comments": limits.comments,
         }
         execution.parse_options.update(options)  # type: ignore[typeddict-item]  # newer than Strawberry's type
+        if limits.mode == "enforce":
+            execution.validation_rules = rules_within(limits.repeats)
         try:
             yield
+        except TooManyComparisons:
+            self._exceeded("repeats", limits.repeats + 1, limits.repeats, refuse=True)
         except GraphQLSyntaxError as exc:
             for words, limit in OF_THE_PARSER.items():
                 if words in exc.message and "contains more than" in exc.message:
