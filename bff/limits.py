@@ -3,7 +3,8 @@
 limit       what is counted                                                                known
 source      characters of the document                                                     before it is read
 tokens      its tokens, and its comments                                                   while it is read
-depth       fields one inside the other                                                    before validation
+digits      of a number                                                                    before validation
+depth       fields one inside the other
 aliases     fields under another name, each time a fragment with one is spread
 roots       fields of Query, Mutation or Subscription
 directives  in the operation, each time a fragment with one is spread
@@ -17,11 +18,12 @@ Each fragment is looked at once, so a document costs time by its length, not by 
 lies inside `__schema` and `__type` is not counted: graphql-core bounds it.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
 import structlog
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
+from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, TokenKind
 from pydantic import BaseModel, ConfigDict, Field
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import PreExecutionError
@@ -32,6 +34,8 @@ from bff.shape import Shape, ShapeWalk
 from resolvers.context import Context
 from resolvers.errors import RequestError
 
+DIGITS = 1000  # Python reads no whole number of more than 4300, and no scalar of ours needs a hundred
+_LONG_NUMBER = re.compile(rf"[0-9]{{{DIGITS}}}")
 KEPT = 256  # shapes and prices, as many of each as parsed documents; pricing takes up to a millisecond
 # By the text and not the document, whose hash is worked out anew each time.
 _shapes: dict[tuple[object, ...], Shape] = {}  # text, operation → shape
@@ -42,7 +46,7 @@ log = structlog.get_logger()
 
 
 class LimitSettings(BaseModel):
-    """The limits, and whether they are kept. Those of the parser (source, tokens, comments) always are."""
+    """The limits, and whether they are kept. Those of the parser always are: source to digits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -82,6 +86,7 @@ MESSAGES = {
     "source": "The document has {value} characters, {at_most} at most. Send one operation only.",
     "tokens": "The document is too long: {at_most} tokens at most. Split the operation.",
     "comments": "The document has too many comments: {at_most} at most. Leave them out.",
+    "digits": "A number has {value} digits, {at_most} at most.",
     "depth": "The operation is {value} fields deep, {at_most} at most. Ask for the rest in another one.",
     "aliases": "The operation has {value} aliases, {at_most} at most. Ask for a list, or split it.",
     "roots": "The operation has {value} root fields, {at_most} at most. Split the operation.",
@@ -149,6 +154,10 @@ class OperationLimits(SchemaExtension):
 
     def on_validate(self) -> Iterator[None]:
         limits, execution = self._limits, self.execution_context
+        if execution.graphql_document and _LONG_NUMBER.search(execution.query or ""):
+            digits = _longest_number(execution.graphql_document)
+            if digits > DIGITS:
+                self._exceeded("digits", digits, DIGITS, refuse=True)
         if limits.mode != "off" and execution.graphql_document:
             key = (execution.query, execution.operation_name)
             shape = _shapes.get(key)
@@ -219,6 +228,16 @@ def _keep(kept: dict[tuple[object, ...], Kept], key: tuple[object, ...], value: 
         kept.clear()
     kept[key] = value
     return value
+
+
+def _longest_number(document: DocumentNode) -> int:
+    """Letters of the longest number in a document."""
+    longest, token = 0, document.loc.start_token if document.loc else None
+    while token:
+        if token.kind in (TokenKind.INT, TokenKind.FLOAT):
+            longest = max(longest, len(token.value or ""))
+        token = token.next
+    return longest
 
 
 def _size(value: Any) -> tuple[str, object]:

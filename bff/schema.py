@@ -9,7 +9,7 @@ import strawberry
 import structlog
 from graphql import GraphQLError, OperationDefinitionNode
 from strawberry.exceptions import MissingQueryError
-from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.extensions import SchemaExtension
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -19,6 +19,7 @@ from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
 from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.introspection import SchemaGate, without_suggestion
+from bff.kept_documents import KeptDocuments, ReadOnce
 from bff.limits import LimitSettings, OperationLimits
 from bff.per_event import PerEvent
 from resolvers.claims.queries import ClaimQueries
@@ -44,8 +45,6 @@ from resolvers.syncs import SyncQueries
 from resolvers.viewer import ViewerQueries
 
 log = structlog.get_logger()
-
-DOCUMENTS_CACHED = 256  # parsed and validated documents kept, per process
 
 
 @strawberry.type(description="Reading.")
@@ -210,6 +209,7 @@ def build_schema(limits: LimitSettings | None = None) -> Schema:
 
 @functools.cache
 def _built(limits: LimitSettings) -> Schema:
+    kept = KeptDocuments()
     return Schema(
         query=Query,
         mutation=Mutation,
@@ -222,7 +222,6 @@ def _built(limits: LimitSettings) -> Schema:
             OperationEnd,
             lambda: OperationLimits(limits),
             SchemaGate,
-            lambda: ParserCache(maxsize=DOCUMENTS_CACHED),
-            lambda: ValidationCache(maxsize=DOCUMENTS_CACHED),
+            lambda: ReadOnce(kept),
         ],
     )

@@ -102,6 +102,21 @@ async def test_each_limit_at_and_above(make_bff, limit: str):
     assert f'bff_operation_limited_total{{limit="{limit}",outcome="refused"}} 1.0' in await metrics(bff)
 
 
+@pytest.mark.parametrize(
+    "given", ["first: {}", "first: {}.0", "first: {}e5", "filter: {{productCategory: {}}}"]
+)
+async def test_a_number_has_so_many_digits_and_no_more(bff, given):
+    """Python refuses to read a whole number of 4301: that was a 500, whatever the number was for."""
+    document = "{ claims(" + given.format("9" * 4301) + ") { asOf } }"
+    as_default = f"query ($n: Int = {'9' * 4301}) {{ claims(first: $n) {{ asOf }} }}"
+    as_text = f'{{ claim(id: "{"9" * 4301}") {{ id }} }}'
+
+    message = "A number has 430"
+    assert refusal(await bff.ask(document)).startswith(message)
+    assert refusal(await bff.ask(as_default)).startswith(message)
+    assert (await bff.ask(as_text)).errors[0]["message"].startswith("This is no id")
+
+
 REPEATED = {
     "objects of one field": lambda times: "{ dashboard { %s } }" % ("claimMetrics { totalCount } " * times),
     "beside other arguments": lambda times: (
