@@ -1,8 +1,8 @@
 """Documents that were found valid, kept as they were read: clients send the same few all day.
 
 By their text. Strawberry's own caches compare whole trees, which breaks on deep ones. They also keep what is
-invalid, and count documents instead of their length: 256 long ones are so many objects that each collection of
-garbage takes a quarter of a second.
+invalid, and count documents instead of their length: 256 long ones are so many objects that each collection
+of garbage takes a quarter of a second.
 """
 
 from collections import OrderedDict
@@ -21,6 +21,9 @@ class KeptDocuments:
     def __init__(self, chars_at_most: int = CHARS_AT_MOST) -> None:
         self._left = chars_at_most
         self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+
+    def __contains__(self, text: str) -> bool:
+        return text in self._documents
 
     def get(self, text: str) -> DocumentNode | None:
         """The document, if it is kept: then it is valid."""

@@ -66,7 +66,7 @@ class LimitSettings(BaseModel):
         description="Items of one list that is given, at most; a router cannot split its representations.",
     )
     repeats: int = Field(
-        default=20_000, ge=100, description="Steps to compare fields of one name with one another, at most."
+        default=10_000, ge=100, description="Steps to compare fields of one name with one another, at most."
     )
     fields: int = Field(default=2000, ge=1, description="Different fields of the answer at most.")
     objects: int = Field(default=5000, ge=1, description="Objects in the answer's lists at most.")
@@ -202,8 +202,14 @@ class OperationLimits(SchemaExtension):
         schema, document = execution.schema, execution.graphql_document
         name, variables = execution.operation_name, execution.variables or {}
         assert document is not None, "it was validated"
-        # All that a price depends on: an id or a text is one like another.
-        sizes = ((given, _size(value)) for given, value in sorted(variables.items()))
+        # All that a price depends on: of what the document declares, as an id or a text is one like another.
+        names = sorted(
+            variable.variable.name.value
+            for node in document.definitions
+            if isinstance(node, OperationDefinitionNode)
+            for variable in node.variable_definitions or ()
+        )
+        sizes = ((given, _size(variables[given])) for given in names if given in variables)
         key = (schema, execution.query, name, *sizes)
         if key in _prices:
             return _prices[key]

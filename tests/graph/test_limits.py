@@ -10,6 +10,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged as overlap
 from read_operations import variables_for
 from structlog.testing import capture_logs
 
+from bff import limits
 from bff.comparisons import rules_within
 from bff.contracts import largest_variables
 from bff.explain import explain
@@ -115,6 +116,19 @@ async def test_a_number_has_so_many_digits_and_no_more(bff, given):
     assert refusal(await bff.ask(document)).startswith(message)
     assert refusal(await bff.ask(as_default)).startswith(message)
     assert (await bff.ask(as_text)).errors[0]["message"].startswith("This is no id")
+
+
+async def test_variables_that_no_operation_declares_are_not_kept(bff):
+    """256 prices are kept by their variables: of 20,000 each they were a gigabyte that nobody asked for."""
+    document = "query ($first: Int!) { claims(first: $first) { asOf } }"
+    surplus = {f"a{n}": n for n in range(500)}
+
+    await bff.ask(document, first=1)
+    kept = len(limits._prices)
+    answer = await bff.ask(document, first=1, **surplus)
+
+    assert answer.errors == []
+    assert len(limits._prices) == kept
 
 
 REPEATED = {
