@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bff.drain import Drain
 from bff.settings import Settings
-from bff.sockets import bounded
+from bff.sockets import Unheard, bounded
 from bff.tls import tls_options
 
 WS_MESSAGE_BYTES = 1_000_000  # uvicorn allows 16 MB; an operation and its variables are a few KB
@@ -45,7 +45,7 @@ def config_of(app: FastAPI, settings: Settings, host: str, port: int, **more: An
     """What uvicorn is told."""
     sockets = settings.sockets
     return uvicorn.Config(
-        app,
+        Unheard(app),
         host=host,
         port=port,
         http=bounded(sockets),
