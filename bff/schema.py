@@ -1,5 +1,6 @@
 """The graph that this process serves: the nouns of `resolvers/`, put together as one federated schema."""
 
+import asyncio
 import contextlib
 import functools
 import time
@@ -188,6 +189,8 @@ class Schema(strawberry.federation.Schema):
             # Reading takes up to 40 ms. Of eight in one turn of the loop, everybody else would wait for all.
             new = asked.document is not None and asked.document not in self.kept
             async with ours.documents.turn if new else contextlib.nullcontext():
+                if new:
+                    await asyncio.sleep(0)  # holding the turn: the next is read in another turn of the loop
                 refused = await super()._prepare_operation_async(context, extensions_runner)
             if refused is None:
                 await ours.documents.accepted(asked, context.operation_name)

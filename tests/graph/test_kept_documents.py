@@ -1,11 +1,14 @@
 """Documents that are kept as they were read: which, how many, and that a kept one answers as a new one."""
 
+import asyncio
 import gc
+from typing import Any
 
 from bff_under_test import Bff
 from graphql import DocumentNode, parse
 from graphql.validation.rules import overlapping_fields_can_be_merged as overlapping
 
+from bff import kept_documents
 from bff.kept_documents import KeptDocuments
 
 
@@ -85,3 +88,26 @@ async def test_what_lies_deep_is_answered_each_time(bff: Bff):
     answers = [await bff.ask(f"{document}#{nth}") for nth in (1, 1, 2)]
 
     assert [(answer.status, answer.data) for answer in answers] == [(200, {"__typename": "Query"})] * 3
+
+
+async def test_between_two_new_documents_everybody_else_has_a_turn(bff: Bff, monkeypatch):
+    """Of eight that came at once, each of 40 ms, whoever sent none would wait for all."""
+    turns, read_in = 0, list[int]()
+    validate = kept_documents.validate_document
+
+    def noting(*given: Any) -> Any:
+        read_in.append(turns)
+        return validate(*given)
+
+    async def others() -> None:
+        nonlocal turns
+        while len(read_in) < 8:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(kept_documents, "validate_document", noting)
+    documents = [f"{{ viewer {{ userId }} }} # {nth} of eight at once" for nth in range(8)]
+
+    await asyncio.gather(others(), *(bff.ask(document) for document in documents))
+
+    assert len(set(read_in)) == 8
