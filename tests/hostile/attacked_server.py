@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff import server
 from bff.app import create_app
 from bff.cli import dev_settings
+from bff.rates import RateSettings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import seed
 from bff.settings import Settings, SocketSettings
@@ -36,6 +37,7 @@ def settings() -> Settings:
             "dev": False,
             "docs": False,
             "watch_every_s": 0.2,
+            "rates": RateSettings(mode="off"),  # what lies behind them must hold as well
             "sockets": SocketSettings(head_wait_s=WAIT_S, body_wait_s=WAIT_S),
         }
     )
