@@ -27,7 +27,7 @@ from clients.embedded import EmbeddedTransport
 PAGE_BYTES = 4096
 STOLEN_HEADER = "x-stolen-ms"
 CLAIMS = 20
-WAIT_S = 1.0  # for heads and bodies: an attack by slowness must not take the drill's time
+WAIT_S = 2.0  # for heads and bodies: an attack by slowness must not take the time of the drill
 
 
 def settings() -> Settings:

@@ -96,7 +96,7 @@ async def test_bytes(target: Target, name: str):
 
 async def test_slow_heads(target: Target):
     """Three hundred clients that say a letter now and then."""
-    slow = partial(target.raw, *[bytes([letter]) for letter in b"GET /livez HTT"], pause_s=0.1, for_s=4)
+    slow = partial(target.raw, *[bytes([letter]) for letter in b"GET /livez HTT"], pause_s=0.2, for_s=5)
     await target.pressed([slow] * 300, at_once=300, for_s=0)
 
     assert target.statuses <= {0, 408}
@@ -105,7 +105,7 @@ async def test_slow_heads(target: Target):
 async def test_slow_bodies(target: Target):
     """Three hundred clients whose bodies do not come."""
     head = HEAD + b"authorization: Bearer " + target.token.encode() + b"\r\n" + told(1000) + b"\r\n"
-    slow = partial(target.raw, head, *[b"x"] * 14, pause_s=0.1, for_s=4)
+    slow = partial(target.raw, head, *[b"x"] * 14, pause_s=0.2, for_s=5)
     await target.pressed([slow] * 300, at_once=300, for_s=0)
 
     assert target.statuses <= {0, 408}
@@ -113,7 +113,7 @@ async def test_slow_bodies(target: Target):
 
 async def test_connections_that_say_nothing(target: Target):
     """They take places until somebody who asks needs one."""
-    await target.pressed([partial(target.raw, for_s=2)] * 500, at_once=500, for_s=0)
+    await target.pressed([partial(target.raw, for_s=3)] * 500, at_once=500, for_s=0)
 
     assert target.statuses <= {0}
 
