@@ -9,7 +9,7 @@ UV := $(or $(shell command -v uv),.venv/bin/uv)
 READY := .venv/.ready
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## Run the BFF and the six services, seeded, on http://127.0.0.1:8001 (PORT=… for another)
 	.venv/bin/bff dev --port $(PORT)
@@ -27,6 +27,12 @@ clients: $(READY) ## Hold the npm packages that clients use against the BFF (nee
 drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean clone
 	.venv/bin/python -m pytest -m slow --timeout 600
 	HYPOTHESIS_EXAMPLES=300 .venv/bin/python -m pytest tests/graph/test_no_unexplained_null.py
+
+hostile: $(READY) ## Attack a BFF over real sockets, with a client beside it that must not wait (part of drills)
+	.venv/bin/python -m pytest -m slow tests/hostile --timeout 120 -rP
+
+audit-deps: $(READY) ## Look for known vulnerabilities in what is locked, where the registries answer
+	UV=$(UV) .ci/audit-deps
 
 soak: $(READY) ## Run the soak for ten minutes (SOAK_S=… for another time): memory, tasks and sockets stay flat
 	SOAK_S=$(or $(SOAK_S),600) .venv/bin/python -m pytest -m slow tests/load/test_soak.py -rP
@@ -70,4 +76,4 @@ $(READY): pyproject.toml uv.lock
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	@touch $@
 
-.PHONY: help run test check clients drills soak format lint types layers schema-check schema contracts examples fix web
+.PHONY: help run test check clients drills hostile audit-deps soak format lint types layers schema-check schema contracts examples fix web

@@ -231,7 +231,14 @@ def create_app(
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
 
-    app = FastAPI(title="Opside BFF", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Opside BFF",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # a redirect is made of the Host that a request names, whoever wrote it
+    )
     app.state.book, app.state.store = book, store
     app.state.drain, app.state.streams, app.state.watchers = drain, streams, watchers
     app.add_middleware(KeysLearned, authenticator=identity.authenticator)

@@ -3,11 +3,13 @@
 limit       what is counted                                                                known
 source      characters of the document                                                     before it is read
 tokens      its tokens, and its comments                                                   while it is read
-depth       fields one inside the other                                                    before validation
+digits      of a number                                                                    before validation
+depth       fields one inside the other
 aliases     fields under another name, each time a fragment with one is spread
 roots       fields of Query, Mutation or Subscription
 directives  in the operation, each time a fragment with one is spread
 list        items of a list that is given: in an argument or a variable
+repeats     comparisons of fields under one name, two at a time                            in validation
 fields      fields of the answer and spreads, one object of a list                         before execution
 objects     objects in its lists, at the sizes of page that are asked for
 cost        upstream calls that it takes as a rule, the dear ones counted more: `bff explain`
@@ -16,20 +18,24 @@ Each fragment is looked at once, so a document costs time by its length, not by 
 lies inside `__schema` and `__type` is not counted: graphql-core bounds it.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
 import structlog
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
+from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, TokenKind
 from pydantic import BaseModel, ConfigDict, Field
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import PreExecutionError
 
+from bff.comparisons import TooManyComparisons, rules_within
 from bff.explain import TooManyFields, priced
 from bff.shape import Shape, ShapeWalk
 from resolvers.context import Context
 from resolvers.errors import RequestError
 
+DIGITS = 1000  # Python reads no whole number of more than 4300, and no scalar of ours needs a hundred
+_LONG_NUMBER = re.compile(rf"[0-9]{{{DIGITS}}}")
 KEPT = 256  # shapes and prices, as many of each as parsed documents; pricing takes up to a millisecond
 # By the text and not the document, whose hash is worked out anew each time.
 _shapes: dict[tuple[object, ...], Shape] = {}  # text, operation → shape
@@ -40,7 +46,7 @@ log = structlog.get_logger()
 
 
 class LimitSettings(BaseModel):
-    """The limits, and whether they are kept. Those of the parser (source, tokens, comments) always are."""
+    """The limits, and whether they are kept. Those of the parser always are: source to digits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,6 +64,9 @@ class LimitSettings(BaseModel):
         default=1000,
         ge=1,
         description="Items of one list that is given, at most; a router cannot split its representations.",
+    )
+    repeats: int = Field(
+        default=10_000, ge=100, description="Steps to compare fields of one name with one another, at most."
     )
     fields: int = Field(default=2000, ge=1, description="Different fields of the answer at most.")
     objects: int = Field(default=5000, ge=1, description="Objects in the answer's lists at most.")
@@ -77,11 +86,13 @@ MESSAGES = {
     "source": "The document has {value} characters, {at_most} at most. Send one operation only.",
     "tokens": "The document is too long: {at_most} tokens at most. Split the operation.",
     "comments": "The document has too many comments: {at_most} at most. Leave them out.",
+    "digits": "A number has {value} digits, {at_most} at most.",
     "depth": "The operation is {value} fields deep, {at_most} at most. Ask for the rest in another one.",
     "aliases": "The operation has {value} aliases, {at_most} at most. Ask for a list, or split it.",
     "roots": "The operation has {value} root fields, {at_most} at most. Split the operation.",
     "directives": "The operation has {value} directives, {at_most} at most. Leave some out.",
     "list": "A list has {value} items, {at_most} at most. Send it in parts.",
+    "repeats": "The document repeats fields too often: {at_most} comparisons at most. Ask for each once.",
     "fields": "The operation asks for too many fields, {at_most} at most. Split the operation.",
     "objects": "The answer may hold {value} objects, {at_most} at most. Ask for smaller pages with `first`.",
     "cost": "The operation costs {value} upstream calls, {at_most} at most. Ask for smaller pages with "
@@ -123,8 +134,12 @@ class OperationLimits(SchemaExtension):
             "max_comments": limits.comments,
         }
         execution.parse_options.update(options)  # type: ignore[typeddict-item]  # newer than Strawberry's type
+        if limits.mode == "enforce":
+            execution.validation_rules = rules_within(limits.repeats)
         try:
             yield
+        except TooManyComparisons:
+            self._exceeded("repeats", limits.repeats + 1, limits.repeats, refuse=True)
         except GraphQLSyntaxError as exc:
             for words, limit in OF_THE_PARSER.items():
                 if words in exc.message and "contains more than" in exc.message:
@@ -139,6 +154,10 @@ class OperationLimits(SchemaExtension):
 
     def on_validate(self) -> Iterator[None]:
         limits, execution = self._limits, self.execution_context
+        if execution.graphql_document and _LONG_NUMBER.search(execution.query or ""):
+            digits = _longest_number(execution.graphql_document)
+            if digits > DIGITS:
+                self._exceeded("digits", digits, DIGITS, refuse=True)
         if limits.mode != "off" and execution.graphql_document:
             key = (execution.query, execution.operation_name)
             shape = _shapes.get(key)
@@ -183,8 +202,14 @@ class OperationLimits(SchemaExtension):
         schema, document = execution.schema, execution.graphql_document
         name, variables = execution.operation_name, execution.variables or {}
         assert document is not None, "it was validated"
-        # All that a price depends on, but for one that says otherwise: an id or a text is one like another.
-        sizes = ((given, _size(value)) for given, value in sorted(variables.items()))
+        # All that a price depends on, of what the document declares: an id is mostly one like another.
+        names = sorted(
+            variable.variable.name.value
+            for node in document.definitions
+            if isinstance(node, OperationDefinitionNode)
+            for variable in node.variable_definitions or ()
+        )
+        sizes = ((given, _size(variables[given])) for given in names if given in variables)
         key = (schema, execution.query, name, *sizes)
         if key in _prices:
             return _prices[key]
@@ -210,6 +235,16 @@ def _keep(kept: dict[tuple[object, ...], Kept], key: tuple[object, ...], value: 
         kept.clear()
     kept[key] = value
     return value
+
+
+def _longest_number(document: DocumentNode) -> int:
+    """Letters of the longest number in a document."""
+    longest, token = 0, document.loc.start_token if document.loc else None
+    while token:
+        if token.kind in (TokenKind.INT, TokenKind.FLOAT):
+            longest = max(longest, len(token.value or ""))
+        token = token.next
+    return longest
 
 
 def _size(value: Any) -> tuple[str, object]:

@@ -14,6 +14,7 @@ DocumentRefused
     └── PersistedQueryMismatch   the hash is not that of the document
 """
 
+import asyncio
 import re
 import time
 from collections import OrderedDict
@@ -115,6 +116,7 @@ class PersistedDocuments:
         self._trusted = trusted
         self._trust = trust
         self._shelf = None if trust is Trust.ONLY else shelf
+        self.turn = asyncio.Lock()  # one new document is read at a time: whoever brings none goes between
         self._warned: OrderedDict[str, float] = OrderedDict()
 
     async def asked(self, document: str | None, extensions: Mapping[str, Any] | None) -> Asked:

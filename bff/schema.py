@@ -1,5 +1,7 @@
 """The graph that this process serves: the nouns of `resolvers/`, put together as one federated schema."""
 
+import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ import strawberry
 import structlog
 from graphql import GraphQLError, OperationDefinitionNode
 from strawberry.exceptions import MissingQueryError
-from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.extensions import SchemaExtension
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -19,6 +21,7 @@ from bff.account import note_missing, upstreams_of
 from bff.errors import explained, log_unexpected
 from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.introspection import SchemaGate, without_suggestion
+from bff.kept_documents import KeptDocuments, ReadOnce
 from bff.limits import LimitSettings, OperationLimits
 from bff.per_event import PerEvent
 from resolvers.claims.queries import ClaimQueries
@@ -44,8 +47,6 @@ from resolvers.syncs import SyncQueries
 from resolvers.viewer import ViewerQueries
 
 log = structlog.get_logger()
-
-DOCUMENTS_CACHED = 256  # parsed and validated documents kept, per process
 
 
 @strawberry.type(description="Reading.")
@@ -171,6 +172,8 @@ def _in_words(error: GraphQLError) -> GraphQLError:
 class Schema(strawberry.federation.Schema):
     """The schema of the graph."""
 
+    kept: KeptDocuments
+
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Log nothing: Strawberry would log each client's mistake with its document. See `OperationEnd`."""
 
@@ -187,7 +190,12 @@ class Schema(strawberry.federation.Schema):
             await ours.admission.begin()
             asked = await ours.documents.asked(context.query, context.operation_extensions)
             context.query = asked.document
-            refused = await super()._prepare_operation_async(context, extensions_runner)
+            # Reading takes up to 40 ms. Of eight in one turn of the loop, everybody else would wait for all.
+            new = asked.document is not None and asked.document not in self.kept
+            async with ours.documents.turn if new else contextlib.nullcontext():
+                if new:
+                    await asyncio.sleep(0)  # holding the turn: the next is read in another turn of the loop
+                refused = await super()._prepare_operation_async(context, extensions_runner)
             if refused is None:
                 await ours.documents.accepted(asked, context.operation_name)
                 await ours.admission.price(ours.cost)
@@ -214,7 +222,8 @@ def build_schema(limits: LimitSettings | None = None) -> Schema:
 
 @functools.cache
 def _built(limits: LimitSettings) -> Schema:
-    return Schema(
+    kept = KeptDocuments()
+    schema = Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -226,7 +235,8 @@ def _built(limits: LimitSettings) -> Schema:
             OperationEnd,
             lambda: OperationLimits(limits),
             SchemaGate,
-            lambda: ParserCache(maxsize=DOCUMENTS_CACHED),
-            lambda: ValidationCache(maxsize=DOCUMENTS_CACHED),
+            lambda: ReadOnce(kept),
         ],
     )
+    schema.kept = kept
+    return schema

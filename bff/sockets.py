@@ -168,6 +168,27 @@ def bounded(limits: SocketSettings) -> type[BoundedProtocol]:
     return type("Bounded", (BoundedProtocol,), {"limits": limits, "waiting": {}})
 
 
+class Unheard:
+    """ASGI wrapper: an answer to a connection that is gone is dropped, as uvicorn does once it knows of it.
+
+    uvloop closes a connection some time before it says so; a stranger who drops connections in between would
+    fill the log with tracebacks.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_or_drop(message: Message) -> None:
+            try:
+                await send(message)
+            except RuntimeError as exc:
+                if "the handler is closed" not in str(exc):
+                    raise
+
+        await self._app(scope, receive, send_or_drop if scope["type"] == "http" else send)
+
+
 class BodyDeadline:
     """ASGI middleware: the body of a request is whole in time, however many pieces it comes in, or 408.
 

@@ -1,5 +1,6 @@
 """What every resolver of one operation can reach: who asks, the loaders, and the health of the services."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ OnLimit = Callable[[str, bool], None]
 
 class Documents(Protocol):
     """Knows the documents that operations may ask for by hash; `bff/persisted.py`."""
+
+    turn: asyncio.Lock
 
     async def asked(self, document: str | None, extensions: Mapping[str, Any] | None) -> Any: ...
 

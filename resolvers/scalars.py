@@ -10,8 +10,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from resolvers.errors import BadUserInput
 
-DIGITS_AT_MOST = 30  # before or after the point: more than any amount has
-
+DECIMAL_DIGITS = 40  # on either side of the point; the largest amount of a service has ten
 _UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -34,8 +33,11 @@ def _decimal(text: object) -> Decimal:
         value = Decimal(str(text))
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or abs(value.adjusted()) > DIGITS_AT_MOST:
+    if not value.is_finite():
         raise BadUserInput('A Decimal is a number as text, such as `"324.50"`.')
+    # `1E+999999999` is ten letters, and a gigabyte of them when it is written out.
+    if len(value.as_tuple().digits) > DECIMAL_DIGITS or abs(value.adjusted()) > DECIMAL_DIGITS:
+        raise BadUserInput(f"A Decimal has {DECIMAL_DIGITS} digits at most.")
     return value
 
 

@@ -30,6 +30,7 @@ from resolvers.words import described
 T = TypeVar("T", str, str | None)
 
 SEARCH_AT_MOST = 100
+CATEGORY_AT_MOST = 100  # no claim has a longer one
 CASE_NUMBER_CHARS = 50
 
 
@@ -85,6 +86,8 @@ class ClaimQueries:
     ) -> ClaimConnection | None:
         part, conditions = window(first, after), filter or ClaimFilterInput()
         category = _sendable(conditions.product_category or None, argument="filter.productCategory")
+        if category and len(category) > CATEGORY_AT_MOST:
+            raise BadUserInput(f"`filter.productCategory` must have 1 to {CATEGORY_AT_MOST} characters.")
         sort_by: ClaimSort = order_by.field.value
         sort_order: SortOrder = order_by.direction.value
         page = await info.context.loaders.claims_page(

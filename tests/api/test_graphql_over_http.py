@@ -284,3 +284,11 @@ async def test_nothing_that_is_sent_breaks_the_endpoint(
     assert response.json().keys() & {"data", "errors"}
     assert response.headers["content-type"] in (JSON + UTF_8, GRAPHQL_RESPONSE + UTF_8)
     assert ("data" in response.json()) <= (response.status_code == 200)
+
+
+@pytest.mark.parametrize("path", ["/graphql/", "/health/", "/api/recoveries/"])
+async def test_a_slash_too_many_is_no_redirect(bff, path):
+    """A redirect is made of the Host that a request names: a cache in front would send others there."""
+    answer = await bff.http.get(path, headers={"host": "evil.example"})
+
+    assert (answer.status_code, "location" in answer.headers) == (404, False)

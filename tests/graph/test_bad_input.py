@@ -115,6 +115,17 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "recentClaims first 0": ("{ dashboard { recentClaims(first: 0) { asOf } } }", {}),
     "searchClaims first 101": ('{ searchClaims(query: "x", first: 101) { asOf } }', {}),
     # filters and texts
+    "claims of a category too long for an address": (
+        "query($c: String) { claims(filter: {productCategory: $c}) { asOf } }",
+        {"c": "x" * 100_000},
+    ),
+    **{
+        f"an amount of {amount[:12]}": (
+            "mutation($i: UpdateClaimInput!) { updateClaim(input: $i) { claim { id } } }",
+            {"i": {"claimId": global_id("Claim", NOBODYS_UUID), "claimedAmount": {"amount": amount}}},
+        )
+        for amount in ("1E+999999999", "1E-999999999", "9" * 5000, "1." + "0" * 5000, "0E+999999999")
+    },
     "claims in state UNKNOWN": ("{ claims(filter: {status: UNKNOWN}) { asOf } }", {}),
     "detections in state UNKNOWN": ("{ detections(status: UNKNOWN) { asOf } }", {}),
     "payments in state UNKNOWN": ("{ payments(status: UNKNOWN) { asOf } }", {}),

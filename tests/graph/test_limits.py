@@ -5,10 +5,13 @@ import re
 from typing import Any
 
 import pytest
-from graphql import OperationDefinitionNode, get_introspection_query, parse
+from graphql import OperationDefinitionNode, get_introspection_query, parse, validate
+from graphql.validation.rules import overlapping_fields_can_be_merged as overlapping
 from read_operations import variables_for
 from structlog.testing import capture_logs
 
+from bff import limits
+from bff.comparisons import rules_within
 from bff.contracts import largest_variables
 from bff.explain import explain
 from bff.limits import MESSAGES, LimitSettings
@@ -82,6 +85,7 @@ AT_THE_LIMIT = {
     "tokens": ({"tokens": 4}, "{ a b }", "{ a b c }"),
     "comments": ({"comments": 1}, "{ a } # one", "{ a } # one\n# two"),
     "source": ({"source_chars": 5}, "{ a }", "{ ab }"),
+    "repeats": ({"repeats": 100}, "{ a { %s } }" % ("b " * 10), "{ a { %s } }" % ("b " * 20)),
 }
 
 
@@ -95,8 +99,81 @@ async def test_each_limit_at_and_above(make_bff, limit: str):
 
     assert {error["extensions"]["code"] for error in allowed.errors} == {"BAD_USER_INPUT"}
     [at_most] = told.values()
-    assert re.search(rf"\b{at_most} (tokens )?at most", refusal(refused))
+    assert re.search(rf"\b{at_most} (tokens |comparisons )?at most", refusal(refused))
     assert f'bff_operation_limited_total{{limit="{limit}",outcome="refused"}} 1.0' in await metrics(bff)
+
+
+@pytest.mark.parametrize(
+    "given", ["first: {}", "first: {}.0", "first: {}e5", "filter: {{productCategory: {}}}"]
+)
+async def test_a_number_has_so_many_digits_and_no_more(bff, given):
+    """Python refuses to read a whole number of 4301: that was a 500, whatever the number was for."""
+    document = "{ claims(" + given.format("9" * 4301) + ") { asOf } }"
+    as_default = f"query ($n: Int = {'9' * 4301}) {{ claims(first: $n) {{ asOf }} }}"
+    as_text = f'{{ claim(id: "{"9" * 4301}") {{ id }} }}'
+
+    message = "A number has 430"
+    assert refusal(await bff.ask(document)).startswith(message)
+    assert refusal(await bff.ask(as_default)).startswith(message)
+    assert (await bff.ask(as_text)).errors[0]["message"].startswith("This is no id")
+
+
+async def test_variables_that_no_operation_declares_are_not_kept(bff):
+    """256 prices are kept by their variables: of 20,000 each they were a gigabyte that nobody asked for."""
+    document = "query ($first: Int!) { claims(first: $first) { asOf } }"
+    surplus = {f"a{n}": n for n in range(500)}
+
+    await bff.ask(document, first=1)
+    kept = len(limits._prices)
+    answer = await bff.ask(document, first=1, **surplus)
+
+    assert answer.errors == []
+    assert len(limits._prices) == kept
+
+
+REPEATED = {
+    "objects of one field": lambda times: "{ dashboard { %s } }" % ("claimMetrics { totalCount } " * times),
+    "beside other arguments": lambda times: (
+        "{ claims { nodes { %s } } }" % ("payments(first: 1) { totalCount } " * times)
+    ),
+    "in the schema": lambda times: "{ __schema { types { %s } } }" % ("fields { name } " * times),
+    "in two fragments": lambda times: (
+        "{ dashboard { ...A ...B } } fragment A on Dashboard { %s } fragment B on Dashboard { %s }"
+        % (("claimMetrics { totalCount } " * times,) * 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("repeated", REPEATED.values(), ids=REPEATED)
+async def test_repeated_fields_are_compared_so_often_and_no_more(bff, monkeypatch, repeated):
+    """Each two of them are: 280 small objects took a second in which nobody was answered."""
+    compared = 0
+    find_conflict = overlapping.find_conflict
+
+    def counting(*given: Any) -> Any:
+        nonlocal compared
+        compared += 1
+        return find_conflict(*given)
+
+    monkeypatch.setattr(overlapping, "find_conflict", counting)
+
+    few = await bff.ask(repeated(10))
+    after_few = compared
+    refused = refusal(await bff.ask(repeated(220)))
+
+    assert "QUERY_TOO_COMPLEX" not in {error["extensions"]["code"] for error in few.errors}
+    assert 40 < after_few < 1000
+    assert refused == MESSAGES["repeats"].format(at_most=DEFAULT.repeats)
+    assert compared - after_few <= DEFAULT.repeats
+
+
+def test_too_many_errors_are_no_comparisons():
+    """graphql-core gives up after a hundred errors, too: that is a wrong document, not a long one."""
+    document = parse(f"{{ viewer {{ {' '.join(f'a{n}: userId a{n}: name' for n in range(110))} }} }}")
+
+    errors = validate(build_schema()._schema, document, rules_within(DEFAULT.repeats))
+
+    assert len(errors) == 101
 
 
 async def metrics(bff: Any) -> str:

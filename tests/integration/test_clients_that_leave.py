@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import uvicorn
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from bff.app import create_dev_app, dev_token
@@ -13,6 +14,7 @@ from bff.cli import dev_settings
 from bff.operations import stored_operations
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
+from bff.sockets import Unheard
 
 
 @pytest.fixture
@@ -81,3 +83,25 @@ async def test_a_client_that_leaves_takes_its_requests_with_it(served, door):
     ]
     assert len(still_under_way) < len(under_way)
     assert asyncio.all_tasks() - idle == set()
+
+
+async def test_an_answer_to_a_connection_that_is_gone_is_dropped():
+    """uvloop closes it before uvicorn knows: who hangs up must not fill the log with tracebacks."""
+    sent = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for kind in ("http.response.start", "http.response.body"):
+            await send({"type": kind})
+
+    async def gone(message: Message) -> None:
+        sent.append(message["type"])
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+    async def broken(message: Message) -> None:
+        raise RuntimeError("Response content longer than Content-Length")
+
+    await Unheard(app)({"type": "http"}, None, gone)  # type: ignore[arg-type]
+
+    assert sent == ["http.response.start", "http.response.body"]
+    with pytest.raises(RuntimeError):
+        await Unheard(app)({"type": "http"}, None, broken)  # type: ignore[arg-type]

@@ -205,6 +205,29 @@ async def test_two_sellers_never_share_an_answer(
     await until(shared)
 
 
+async def test_a_stranger_reaches_nothing_through_the_other_replica(
+    replicas: list[Replica], valkey: ValkeyServer, http: httpx.AsyncClient
+) -> None:
+    """One seller's answers lie in Valkey: by the same ids, at the other replica, another finds nothing."""
+    own = [ids_of(seller) for seller in SELLERS]
+    by_id = {
+        name: given for name, given in variables_for(seed(60)).items() if {"id", "claimId"} & given.keys()
+    }
+    by_id |= {"CaseDetailByNumber": variables_for(seed(60))["CaseDetailByNumber"]}
+    del by_id["OneServiceHealth"]
+    for operation, given in by_id.items():
+        answer = await ask(http, replicas[0].address, operation, given, SELLERS[0])
+        assert ids_in(answer["data"]) & own[0], operation
+
+    for words in ("ok", "down"):
+        put_faults(dict.fromkeys(PORTS, words))
+        for operation, given in by_id.items():
+            answer = await ask(http, replicas[1].address, operation, given, SELLERS[1])
+            assert set(answer["data"].values()) == {None}, (operation, words)
+            assert not ids_in(answer["data"]) & own[0]
+    assert len(by_id) > 8
+
+
 async def test_what_one_replica_kept_the_other_serves(
     replicas: list[Replica], valkey: ValkeyServer, http: httpx.AsyncClient
 ) -> None:
