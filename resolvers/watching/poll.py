@@ -30,6 +30,13 @@ class NothingThere(Exception):
         self.key = key
 
 
+class NotYet(Exception):
+    """A reader has not come to this object: one of its next rounds will."""
+
+
+NOT_YET = NotYet()
+
+
 class Reader(Protocol[T_co]):
     """Asks the owner what the watched objects of one viewer are like now."""
 
@@ -40,7 +47,7 @@ class Reader(Protocol[T_co]):
 
         Args:
             known: objects that were read before; those that cannot have changed may be left out.
-            new: objects that were not, all of which must be read.
+            new: objects that were not, all of which must be read, or said to be `NOT_YET`.
 
         Returns:
             States by key; None where there is no such object, the error where it could not be read. Others
@@ -93,7 +100,8 @@ class Poll(Generic[T]):
     async def join(self, viewer: Viewer, listener: Listener[T]) -> None:
         """Have a listener told of its objects: their states now, then every change, until it leaves.
 
-        Whoever joins within a second of a round's begin shares what it read; else one more serves all who wait.
+        Whoever joins within a second of a round's begin shares what it read; else one more round serves all
+        who wait for it.
 
         Raises:
             NothingThere: one of the objects is not there.
@@ -184,7 +192,11 @@ class Poll(Generic[T]):
                 if heard and not was_told:  # whoever was told does not tell: it would go round for ever
                     self._on_change(key, began_at_s)
         for listener, waiting in joining.items():
-            _settle(waiting, self._why_not(listener, found))
+            why_not = self._why_not(listener, found)
+            if why_not is NOT_YET:
+                self._due.set()  # the next round, at once: it waits for its snapshot
+            else:
+                _settle(waiting, why_not)
 
     def _offer(self, key: str, state: T) -> bool:
         before = self._known.get(key)

@@ -241,6 +241,36 @@ async def test_claims_older_than_the_page_are_watched_as_well():
     assert (event["sequence"], event["claim"]["status"]) == (2, "PAID")
 
 
+@pytest.mark.parametrize(("claims", "most"), [(800, 1 + 4), (1500, (1 + 5) + (1 + 3))])
+async def test_a_hundred_old_claims_are_found_in_the_list(claims: int, most: int):
+    """Asked for one by one they would take the whole quota, a hundred requests, from all sellers."""
+    sandbox = Sandbox(seed(claims))
+    oldest = sorted(claims_of(sandbox.world, ANN), key=lambda row: str(row["created_at"]))[:100]
+    async with serving(sandbox=sandbox, watch_every_s=SELDOM_S) as bff, bff.socket() as socket:
+        document = "subscription ($ids: [ID!]!) { claimUpdated(claimIds: $ids) { claim { id } } }"
+        await socket.subscribe("1", document, ids=[claim_id(row) for row in oldest])
+        told = [await socket.event("1", "claimUpdated") for _ in oldest]
+        calls = bff.calls()
+
+    assert [event["claim"]["id"] for event in told] == [claim_id(row) for row in oldest]
+    assert set(calls) == {"/api/v1/claims"}
+    assert len(calls) <= most
+
+
+async def test_a_claim_that_the_whole_list_lacks_is_not_there():
+    """Also among many: it is somebody else's, or nobody's, and must neither be shown nor waited for."""
+    sandbox = Sandbox(seed(1500))
+    own = sorted(claims_of(sandbox.world, ANN), key=lambda row: str(row["updated_at"]))[:4]
+    bobs = claims_of(sandbox.world, BOB)[0]
+    async with serving(sandbox=sandbox, watch_every_s=SELDOM_S) as bff, bff.socket() as socket:
+        await socket.subscribe("1", CLAIM, ids=[claim_id(row) for row in [*own, bobs]])
+        refused = await socket.received("1")
+
+    [error] = refused["payload"]
+    assert (refused["type"], error["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
+    assert f"You have no claim with the id {claim_id(bobs)}" in error["message"]
+
+
 async def test_more_changes_than_a_page_holds_leave_nobody_out():
     """An import that touches every claim pushes them off the page: what may have changed is read singly."""
     sandbox = Sandbox(seed(130))
