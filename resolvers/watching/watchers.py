@@ -90,8 +90,8 @@ class Watchers:
             "sync": lambda: SyncReader(begin),
         }
         self._paces = {
-            "claim": _QuotaPace(every_s, lambda: directory.quota("refund-engine")),
-            "sync": _QuotaPace(every_s, lambda: directory.quota("integrations")),
+            "claim": QuotaPace(every_s, lambda: directory.quota("refund-engine")),
+            "sync": QuotaPace(every_s, lambda: directory.quota("integrations")),
         }
 
     async def watch(
@@ -211,7 +211,7 @@ class Watchers:
         }
 
 
-class _QuotaPace:
+class QuotaPace:
     """A poll's pace by what is left of its owner's quota."""
 
     def __init__(self, every_s: float, quota: Callable[[], Quota]) -> None:

@@ -11,8 +11,10 @@ from bff.sandbox.seed import SELLERS
 from bff.telemetry import configure_logging
 from clients.caller import Viewer
 from clients.errors import UpstreamUnavailable
+from clients.quota import Quota
 from resolvers.watching.listener import Listener
 from resolvers.watching.poll import SHARED_FOR_S, NothingThere, Poll
+from resolvers.watching.watchers import QuotaPace
 
 ANN = Viewer("5e11e200-0a00-4000-8000-000000000001", None, None, None, frozenset(), None)  # type: ignore[arg-type]
 
@@ -264,6 +266,53 @@ async def test_with_little_quota_left_only_rounds_that_somebody_waits_for_are_ru
     poll.wake()
     await asyncio.sleep(0.005)
     assert len(owner.rounds) == 2
+
+
+@pytest.mark.parametrize(
+    ("remaining", "pause_s", "spared"),
+    [
+        (None, 15, False),  # no header came yet
+        (100, 15, False),
+        (50, 30, False),
+        (20, 75, False),
+        (19, 75, True),  # no slower than that: whoever is told of a change looks at once, anyway
+        (0, 75, True),
+    ],
+)
+def test_a_poll_slows_down_as_its_quota_shrinks(remaining: int | None, pause_s: float, spared: bool):
+    """All sellers share a hundred requests: a poll at full pace would take the last ones from screens."""
+    quota = Quota()
+    if remaining is not None:
+        quota.observe(quota_headers(remaining))
+    pace = QuotaPace(15, lambda: quota)
+
+    pauses_s = [pace.pause_s() for _ in range(200)]
+
+    assert pace.spared() is spared
+    assert pause_s * 0.9 <= min(pauses_s)
+    assert max(pauses_s) <= pause_s * 1.1
+    assert max(pauses_s) - min(pauses_s) > pause_s * 0.1  # else all replicas would ask in step
+
+
+def test_a_poll_is_quick_again_when_the_window_has_passed():
+    """A poll that stayed slow would be late for the rest of the day."""
+    quota = Quota()
+    pace = QuotaPace(15, lambda: quota)
+    quota.observe(quota_headers(1))
+    assert pace.spared()
+
+    quota.observe(quota_headers(1, resets_in_s=0))
+
+    assert not pace.spared()
+    assert pace.pause_s() <= 15 * 1.1
+
+
+def quota_headers(remaining: int, *, resets_in_s: int = 900) -> dict[str, str]:
+    return {
+        "ratelimit-limit": "100",
+        "ratelimit-remaining": str(remaining),
+        "ratelimit-reset": str(resets_in_s),
+    }
 
 
 async def test_who_was_told_does_not_tell(owner, poll):

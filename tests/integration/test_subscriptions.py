@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -459,6 +460,33 @@ async def test_an_outage_and_its_end_are_told_to_every_screen(bff: Served):
     assert outage["sequence"] == snapshot["sequence"] + 1
     assert outage["health"]["status"] == "UNHEALTHY"
     assert [each["displayName"] for each in back["changedServices"]] == ["Refund Engine"]
+
+
+@pytest.mark.slow  # it measures
+async def test_an_outage_is_on_screen_within_two_seconds_of_traffic(bff: Served):
+    """A banner that comes after the third failed screen explains nothing any more."""
+    query = {"query": "{ claims(first: 1) { totalCount } }"}
+    async with bff.socket() as socket, httpx.AsyncClient(headers=bff.headers()) as http:
+
+        async def traffic() -> None:
+            while True:
+                await http.post(f"http://127.0.0.1:{bff.port}/graphql", json=query)
+                await asyncio.sleep(0.1)
+
+        await socket.subscribe("1", "ServiceHealthChanged")
+        while (await socket.event("1", "serviceHealth"))["health"]["healthyCount"] < 6:
+            pass
+        asking = asyncio.create_task(traffic())
+        await asyncio.sleep(0.5)
+        began_s = time.monotonic()
+        bff.sandbox.down.add("refund-engine")
+        outage = await socket.event("1", "serviceHealth")
+        took_s = time.monotonic() - began_s
+        asking.cancel()
+
+    assert [each["displayName"] for each in outage["changedServices"]] == ["Refund Engine"]
+    assert outage["health"]["status"] == "UNHEALTHY"
+    assert took_s <= 2
 
 
 async def test_health_is_for_everyone_who_signed_in(bff: Served):
