@@ -267,6 +267,7 @@ def create_app(
             streams=streams,
             drain=drain,
             settings=settings.streams,
+            limits=settings.limits,
             origin_allowed=origin_allowed,
         ),
         include_in_schema=False,
