@@ -150,7 +150,7 @@ async def serving(
     streams = StreamSettings(heartbeat_s=heartbeat_s, init_wait_s=init_wait_s, operations=operations)
     settings = dev_settings().model_copy(update={"watch_every_s": 0.1, "streams": streams, **told})
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
-    config = config_of(app, settings, "127.0.0.1", 0, log_config=None, timeout_graceful_shutdown=2)
+    config = config_of(app, settings, "127.0.0.1", 0, timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
