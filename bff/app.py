@@ -40,7 +40,8 @@ from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
 from bff.persisted import KEPT_AT_MOST, PersistedDocuments
 from bff.rates import Rates
-from bff.rest.routes import rest_routes
+from bff.rest.routes import astray as astray_in_rest
+from bff.rest.routes import is_rest, rest_routes
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
 from bff.schema import build_schema
@@ -267,6 +268,7 @@ def create_app(
             streams=streams,
             drain=drain,
             settings=settings.streams,
+            limits=settings.limits,
             origin_allowed=origin_allowed,
         ),
         include_in_schema=False,
@@ -305,6 +307,8 @@ def create_app(
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
+        if is_rest(request.url.path):
+            return astray_in_rest(request, error)
         return refused(request, astray(request, error))
 
     @app.exception_handler(Exception)

@@ -127,9 +127,7 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
                 operation_extensions=request_data.extensions,
             )
         except MissingQueryError:
-            raise Refused(
-                'Send an operation: {"query": "…"} as application/json, or ?query= with GET.'
-            ) from None
+            raise Refused(NO_DOCUMENT) from None
         except CannotGetOperationTypeError as exc:
             raise Refused(exc.as_http_error_reason()) from None
         except InvalidOperationTypeError as exc:
@@ -137,9 +135,7 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
 
     def _of_another_kind(self, operation_type: OperationType) -> Refused:
         if operation_type is OperationType.MUTATION:
-            return Refused(
-                "A mutation needs POST.", code="METHOD_NOT_ALLOWED", status=405, headers={"allow": "POST"}
-            )
+            return needs_post()
         served = [TRANSPORTS[protocol] for protocol in self.protocols if protocol in TRANSPORTS]
         return Refused(
             f"A subscription needs a stream: {', or '.join(served)}."
@@ -170,6 +166,11 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
             status_code=_status(response_data, media_type),
             headers={"cache-control": "no-store"},
         )
+
+
+def needs_post() -> Refused:
+    """The refusal of a mutation that came by GET."""
+    return Refused("A mutation needs POST.", code="METHOD_NOT_ALLOWED", status=405, headers={"allow": "POST"})
 
 
 def astray(request: Request, error: HTTPException) -> Refused:

@@ -4,13 +4,16 @@ Sockets are in `graphql_ws.py`. A stream over HTTP is an answer that does not en
 it begins, comment lines or empty parts keep proxies from ending it, and it ends with its client.
 """
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
+from graphql import GraphQLError, OperationType, get_operation_ast, parse
 from starlette.responses import StreamingResponse
+from strawberry.http import GraphQLRequestData
 from strawberry.schema import BaseSchema
 from strawberry.subscriptions import (
     GRAPHQL_SSE_PROTOCOL,
@@ -20,12 +23,14 @@ from strawberry.subscriptions import (
 
 from bff.drain import Drain
 from bff.errors import too_many
-from bff.graphql_http import GraphQLEndpoint
+from bff.graphql_http import GraphQLEndpoint, needs_post
 from bff.graphql_ws import Door, Socket, SocketHandler
+from bff.limits import LimitSettings
 from bff.rates import RateLimited
 from bff.settings import StreamSettings
 from bff.streams import Streams, until_the_end
 from resolvers.context import Context
+from resolvers.errors import RequestError
 
 PROTOCOLS = (GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL, MULTIPART_SUBSCRIPTION_PROTOCOL)
 TRANSPORTS = {"sse": "sse", "multipart-subscription": "multipart"}  # Strawberry's word → ours
@@ -48,6 +53,7 @@ class LiveEndpoint(GraphQLEndpoint):
         streams: Streams,
         drain: Drain,
         settings: StreamSettings,
+        limits: LimitSettings,
         origin_allowed: Callable[[str], bool],
     ) -> None:
         """
@@ -55,6 +61,7 @@ class LiveEndpoint(GraphQLEndpoint):
             context_getter: of a request over HTTP; None for a WebSocket, whose token comes later.
             door: lets the operations of WebSockets in.
             drain: waits for their queries and mutations before it closes streams.
+            limits: of documents that are read before a stream begins.
             origin_allowed: whether a page of an origin that is not ours may open a WebSocket.
         """
         super().__init__(
@@ -70,6 +77,7 @@ class LiveEndpoint(GraphQLEndpoint):
         self.origin_allowed = origin_allowed
         self.streams = streams
         self.drain = drain
+        self.limits = limits
         self.heartbeat_s = settings.heartbeat_s
         for transport in self._stream_transport_map.values():
             transport.heartbeat_interval = settings.heartbeat_s
@@ -79,6 +87,11 @@ class LiveEndpoint(GraphQLEndpoint):
         if given["request_data"].protocol in TRANSPORTS:
             try:
                 self.streams.check(context.viewer)
+                if given["request_adapter"].method == "GET" and await self._is_mutation(
+                    given["request_data"], context
+                ):
+                    await context.admission.begin()
+                    raise needs_post()
             except RateLimited as exc:
                 raise too_many(exc) from None
         results: Any = await super().execute_operation(*args, **given)
@@ -86,6 +99,18 @@ class LiveEndpoint(GraphQLEndpoint):
             context.transport = TRANSPORTS[given["request_data"].protocol]
             return until_the_end(results, context, self.streams)
         return results
+
+    async def _is_mutation(self, given: GraphQLRequestData, context: Context) -> bool:
+        """Whether an operation changes something; once its stream has begun no status can refuse it.
+
+        False for what cannot be read, too: the stream says so.
+        """
+        with contextlib.suppress(RequestError, GraphQLError, RecursionError):
+            asked = await context.documents.asked(given.query, given.extensions)
+            document = parse(asked.document or "", no_location=True, **self.limits.of_the_parser)
+            operation = get_operation_ast(document, given.operation_name)
+            return operation is not None and operation.operation is OperationType.MUTATION
+        return False
 
     def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
         return self.origin_allowed(origin)

@@ -75,6 +75,15 @@ class LimitSettings(BaseModel):
         default=20, ge=1, description="Errors told about a document that cannot be run, at most."
     )
 
+    @property
+    def of_the_parser(self) -> dict[str, Any]:
+        """The limits that graphql-core's parser keeps, as it names them."""
+        return {
+            "max_source_length": self.source_chars,
+            "max_lexical_tokens": self.tokens,
+            "max_comments": self.comments,
+        }
+
 
 class QueryTooComplex(RequestError):
     """The operation asks more than one operation may."""
@@ -128,12 +137,7 @@ class OperationLimits(SchemaExtension):
 
     def on_operation(self) -> Iterator[None]:
         limits, execution = self._limits, self.execution_context
-        options: dict[str, int] = {
-            "max_source_length": limits.source_chars,
-            "max_lexical_tokens": limits.tokens,
-            "max_comments": limits.comments,
-        }
-        execution.parse_options.update(options)  # type: ignore[typeddict-item]  # newer than Strawberry's type
+        execution.parse_options.update(limits.of_the_parser)  # type: ignore[typeddict-item]  # newer than Strawberry's type
         if limits.mode == "enforce":
             execution.validation_rules = rules_within(limits.repeats)
         try:

@@ -9,12 +9,14 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from bff.auth import NOBODY, Unauthenticated
 from bff.graphql_http import CLIENT_LEFT, unless_left
 from bff.operations import stored_operations
-from bff.rest.answers import answered, nothing_there, refused
+from bff.rest.answers import ADDRESS_STATUS, answered, nothing_there, refused
 from bff.rest.row import Row
 from bff.rest.table import TABLE
 from bff.rest.values import Asked, NothingThere
@@ -81,6 +83,21 @@ def rest_routes(
             include_in_schema=False,  # `openapi.py` describes them better
         )
     return router
+
+
+def is_rest(path: str) -> bool:
+    """Whether whoever asks there speaks REST, also where no row has that address."""
+    return f"{path}/".startswith("/api/") or any(path == row.path for row in TABLE)
+
+
+def astray(request: Request, error: HTTPException) -> Response:
+    """The answer to a request for such an address that no row takes."""
+    code, message = "NOT_FOUND", "There is no such address. Those that there are stand in docs/rest.md."
+    if error.status_code == 405:
+        allowed = Headers(error.headers).get("allow", "another method")
+        code, message = "METHOD_NOT_ALLOWED", f"This address takes {allowed}."
+    status = ADDRESS_STATUS[code]
+    return refused(code, message, request.state.support_code, error.headers, status=status)
 
 
 def _chosen(rows: Sequence[Row], request: Request) -> Row:

@@ -1,5 +1,6 @@
 """Automatic persisted queries, as Apollo's clients speak them: a hash first, the document once."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -198,6 +199,10 @@ async def test_what_clients_teach_takes_no_room_in_valkey(make_bff: MakeBff, val
     large = [f"{{ viewer {{ n{number}: userId }} }}".ljust(KEPT_BYTES_AT_MOST) for number in range(20)]
 
     async with Redis.from_url(address) as inside:
+        async with asyncio.timeout(8):
+            while not await inside.dbsize():  # a busy start may take it for lost, for a second
+                await post(one, query="{ __typename }")
+                await asyncio.sleep(0.05)
         for number, document in enumerate(large):
             taught = await post(one, SELLERS[number % 2], query=document, extensions=persisted(document))
             assert "errors" not in taught.json()
@@ -206,7 +211,6 @@ async def test_what_clients_teach_takes_no_room_in_valkey(make_bff: MakeBff, val
 
     shown = [await post(one, seller, extensions=persisted(large[0])) for seller in SELLERS]
     assert [answer.json()["data"]["viewer"]["n0"] for answer in shown] == [each.user_id for each in SELLERS]
-    assert keys, "Valkey was used: rates are counted in it"
     assert [key for key in keys if b"document" in key] == []
     assert max(sizes) < KEPT_BYTES_AT_MOST
     assert code_of(await post(two, extensions=persisted(large[0]))) == "PERSISTED_QUERY_NOT_FOUND"

@@ -369,3 +369,37 @@ def test_the_table_names_what_exists():
         document = stored_operations()[row.operation]
         for name in row.variables:
             assert f"${name.split('.')[0]}:" in document, (row.name, name)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "allow"),
+    [
+        ("POST", "/api/services/status", 405, "METHOD_NOT_ALLOWED", "GET"),
+        ("GET", "/api/sync/cancel", 405, "METHOD_NOT_ALLOWED", "POST"),
+        ("DELETE", "/health", 405, "METHOD_NOT_ALLOWED", "GET"),
+        ("GET", "/api/nowhere", 404, "NOT_FOUND", None),
+        ("GET", "/api", 404, "NOT_FOUND", None),
+    ],
+)
+async def test_who_goes_astray_is_answered_in_rest(
+    bff: Bff, method: str, path: str, status: int, code: str, allow: str | None
+):
+    """A client that reads `data` and `errors` finds both, and no word about a graph it did not ask for."""
+    response = await bff.http.request(method, path)
+
+    assert (response.status_code, response.headers.get("allow")) == (status, allow)
+    body = response.json()
+    [error] = body["errors"]
+    assert (body["data"], error["extensions"]["code"]) == (None, code)
+    assert error["extensions"]["supportCode"].startswith("OP-")
+    assert "graph" not in error["message"]
+    assert allow is None or allow in error["message"]
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_elsewhere_the_graph_is_pointed_to(bff: Bff):
+    """An address outside of the table is of no interface: it is told where there is one."""
+    response = await bff.http.get("/apis")
+
+    assert response.json().keys() == {"errors"}
+    assert "/graphql" in response.json()["errors"][0]["message"]

@@ -12,6 +12,7 @@ from streamed import Served, serving
 
 from bff.operations import stored_operations
 from bff.sandbox.seed import SELLERS
+from bff.trusted import sha256
 from resolvers.global_ids import global_id
 
 SSE = "text/event-stream"
@@ -114,6 +115,46 @@ async def test_a_stream_may_be_asked_for_with_get(bff, http):
         first = await anext(parts(response, SSE))
 
     assert first["data"] == {"serviceHealth": {"sequence": 1}}
+
+
+CANCEL = 'mutation Cancel { cancelSync(input: {syncId: "x"}) { sync { id } } }'
+
+
+@pytest.mark.parametrize("accept", [SSE, MULTIPART])
+@pytest.mark.parametrize(
+    ("query", "operation"), [(CANCEL, None), (f"query A {{ __typename }} {CANCEL}", "Cancel")]
+)
+async def test_a_mutation_by_get_is_refused_whatever_is_accepted(bff, http, accept, query, operation):
+    """A stream's status is sent before its first event: a link must get its 405, not a 200 that says no."""
+    params = {"query": query} | ({"operationName": operation} if operation else {})
+    response = await http.get("/graphql", params=params, headers={"accept": accept, **bff.headers()})
+
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    [error] = response.json()["errors"]
+    assert error["extensions"]["code"] == "METHOD_NOT_ALLOWED"
+    assert bff.sandbox.writes == []
+
+
+async def test_a_trusted_mutation_by_its_hash_needs_post_for_a_stream_too(bff, http):
+    """Its text is known here and not in the request, which is refused for what it stands for."""
+    by_hash = {"persistedQuery": {"version": 1, "sha256Hash": sha256(stored_operations()["CancelSync"])}}
+    params = {"extensions": json.dumps(by_hash), "variables": '{"input": {"syncId": "x"}}'}
+    response = await http.get("/graphql", params=params, headers={"accept": SSE, **bff.headers()})
+
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    "query", ["{", "{ nope }", "", "mutation A { x } mutation B { y }", "{ a " * 600 + "}" * 600]
+)
+async def test_what_cannot_be_read_is_told_in_the_stream(bff, http, query):
+    """Looking for mutations must not answer for the one who executes."""
+    headers = {"accept": SSE, **bff.headers()}
+    async with http.stream("GET", "/graphql", params={"query": query}, headers=headers) as response:
+        told, end = await ended(response, SSE)
+
+    assert (response.status_code, end) == (200, "complete")
+    assert told["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 @pytest.mark.parametrize("accept", [SSE, MULTIPART])
