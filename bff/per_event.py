@@ -1,4 +1,4 @@
-"""PerEvent: executes each event of a subscription like an operation of its own. See docs/decisions/0020."""
+"""PerEvent: executes each event of a subscription like an operation of its own. See docs/decisions/0017."""
 
 from typing import Any
 
