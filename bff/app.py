@@ -1,7 +1,7 @@
 """Puts the process together, top to bottom: the walk of a request begins here.
 
-Correlation → HttpGuard → UnderWay → BodyDeadline → FastAPI → GraphQLEndpoint → context → schema
-→ resolvers/ → clients/
+Correlation → HttpGuard → CORS → UnderWay → BodyDeadline → BodyLimit → KeysLearned → FastAPI
+→ LiveEndpoint, or a route of rest/ → context → schema → resolvers/ → clients/
 """
 
 import asyncio
