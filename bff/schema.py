@@ -32,7 +32,9 @@ from resolvers.detections import DetectionQueries
 from resolvers.documents import DocumentQueries
 from resolvers.errors import Forbidden, RequestError
 from resolvers.integrations import IntegrationQueries
-from resolvers.mutations.claims import ClaimMutations
+from resolvers.mutations.claims.create import CreateClaim
+from resolvers.mutations.claims.submit import SubmitClaim
+from resolvers.mutations.claims.update import UpdateClaim
 from resolvers.mutations.documents import DocumentMutations
 from resolvers.mutations.integrations import IntegrationMutations
 from resolvers.mutations.payments import PaymentMutations
@@ -71,7 +73,15 @@ class Query(
         "Changing. What a person can mend is in `userErrors`; a null payload means the BFF itself failed."
     )
 )
-class Mutation(ClaimMutations, SyncMutations, DocumentMutations, PaymentMutations, IntegrationMutations):
+class Mutation(
+    CreateClaim,
+    UpdateClaim,
+    SubmitClaim,
+    SyncMutations,
+    DocumentMutations,
+    PaymentMutations,
+    IntegrationMutations,
+):
     """Every mutation of every noun, in this order."""
 
 

@@ -19,10 +19,10 @@ from clients.cost_docs import EvidenceType
 from resolvers.costs import COST_DOCS, DETECTIONS
 from resolvers.costs import once as once_per_operation
 from resolvers.detections import DETECTION_TYPE, DetectionType
-from resolvers.mutations.given import MoneyInput, amount_of, number_of, text_of
+from resolvers.mutations.given import MoneyInput, amount_of, key_field, number_of, text_of
 from resolvers.mutations.once import Attempt, Deed, Done, once
 from resolvers.mutations.owned import own_detection
-from resolvers.mutations.user_errors import UserError, invalid, refused_if_rejected
+from resolvers.mutations.user_errors import UserError, invalid, refused_if_rejected, user_errors_field
 from resolvers.mutations.work import Work, mutates
 
 SKU_CHARS = 100
@@ -47,9 +47,7 @@ class GenerateDocumentInput:
     sku: str = strawberry.field(
         description="The stock-keeping unit concerned: findings do not carry it. At most 100 characters."
     )
-    idempotency_key: UUID = strawberry.field(
-        description="Chosen by the client. A repeated key returns the first outcome for 24 hours."
-    )
+    idempotency_key: UUID = key_field()
     units_lost: int | None = strawberry.field(
         default=UNSET, description="Units lost; null when the finding is not about units."
     )
@@ -67,9 +65,7 @@ class GenerateDocumentPayload:
             "ask for its state, and the finished file does not appear among `documents`."
         ),
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.type
@@ -88,7 +84,6 @@ class DocumentMutations:
         return await once(
             work,
             "generateDocument",
-            input.idempotency_key,
             input,
             Deed(
                 service=COST_DOCS,

@@ -7,6 +7,7 @@ cannot be stored is sent.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import strawberry
 
@@ -18,6 +19,13 @@ from resolvers.mutations.user_errors import invalid
 class MoneyInput:
     amount: Decimal = strawberry.field(description="Amount in major units, at most two decimals, above zero.")
     currency_code: str = strawberry.field(default=USD, description="ISO 4217 code in upper case.")
+
+
+def key_field() -> Any:
+    """The field of an input that holds its idempotency key."""
+    return strawberry.field(
+        description="Chosen by the client. A repeated key returns the first outcome for 24 hours."
+    )
 
 
 def amount_of(

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import strawberry
 
-from clients.errors import UpstreamError, UpstreamFailed
 from clients.integrations.connections import Provider
 from resolvers.costs import INTEGRATIONS
 from resolvers.costs import once as once_per_operation
@@ -21,8 +20,11 @@ from resolvers.mutations.user_errors import (
     UserError,
     UserErrorCode,
     conflict,
+    lost_answer,
+    not_done,
     refused_if_rejected,
     seen_after,
+    user_errors_field,
 )
 from resolvers.mutations.work import Work, mutates
 
@@ -47,9 +49,7 @@ class ConnectIntegrationPayload:
         default=None,
         description="Where to send the browser for consent; null when `userErrors` is not empty.",
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.input(description="Input of `disconnectIntegration`.")
@@ -64,9 +64,7 @@ class DisconnectIntegrationPayload:
     integration: Integration | None = strawberry.field(
         default=None, description="The connection as it stands now; null when `userErrors` is not empty."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.type
@@ -106,14 +104,7 @@ class IntegrationMutations:
         work: Work,
         input: Annotated[DisconnectIntegrationInput, strawberry.argument(description="Input.")],
     ) -> DisconnectIntegrationPayload | None:
-        lost: UpstreamError | None = None
-        try:
-            with refused_if_rejected():
-                await work.clients.integrations.disconnect(PROVIDERS[input.provider])
-        except UpstreamError as error:
-            if not error.maybe_done:
-                raise
-            lost = error
+        lost = await lost_answer(work.clients.integrations.disconnect(PROVIDERS[input.provider]))
         work.look_again()
         now = next(
             found
@@ -121,9 +112,5 @@ class IntegrationMutations:
             if found.provider is input.provider
         )
         if lost and now.status is IntegrationStatus.CONNECTED:
-            if isinstance(lost, UpstreamFailed):
-                raise conflict(
-                    UserErrorCode.REFUSED, "The owner of this data refused to disconnect.", "provider"
-                ) from lost
-            raise lost
+            raise not_done(lost, "The owner of this data refused to disconnect.", "provider")
         return DisconnectIntegrationPayload(integration=now)

@@ -104,19 +104,19 @@ class Deed(Generic[P]):
     sole: bool = False
 
 
-async def once(work: Work, mutation: str, key: UUID, given: Any, deed: Deed[P]) -> P:
-    """Do it, unless it was done under this key; show the result.
+async def once(work: Work, mutation: str, given: Any, deed: Deed[P]) -> P:
+    """Do it, unless it was done under the key of its input; show the result.
 
     Args:
         mutation: name of the field: the same key for another one is another key.
-        given: the input, a dataclass whose values have been checked. Its `idempotency_key` is no part of what
-            is compared.
+        given: the input, a dataclass whose values have been checked. Its `idempotency_key` names it and is no
+            part of what is compared.
 
     Raises:
         Refused: the key was used with another input, or the outcome is unknown, or whatever `deed` says.
         StoreUnavailable: no receipt can be written; nothing was sent.
     """
-    return await _Run(work, deed).run(mutation, key, _digest(given))
+    return await _Run(work, deed).run(mutation, given.idempotency_key, _digest(given))
 
 
 class _Run(Generic[P]):

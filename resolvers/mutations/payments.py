@@ -32,6 +32,7 @@ from resolvers.mutations.user_errors import (
     invalid,
     refused_if_rejected,
     unseen,
+    user_errors_field,
 )
 from resolvers.mutations.work import Work, mutates
 from resolvers.payments import Payment
@@ -68,9 +69,7 @@ class ChargeCommissionPayload:
             "The payment, PENDING at first: queued, no money moved yet. Null when `userErrors` is not empty."
         ),
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.type(description="Result of `createCardSetup`.")
@@ -82,9 +81,7 @@ class CreateCardSetupPayload:
             "`userErrors` is not empty."
         ),
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.type
@@ -110,7 +107,6 @@ class PaymentMutations:
         return await once(
             work,
             "chargeCommission",
-            input.idempotency_key,
             input,
             Deed(
                 service=STRIPE,

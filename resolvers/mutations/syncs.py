@@ -17,20 +17,23 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
-from clients.errors import UpstreamError, UpstreamFailed
 from clients.integrations.syncs import SyncRecord, SyncType
 from resolvers.costs import INTEGRATIONS
 from resolvers.costs import once as once_per_operation
+from resolvers.mutations.given import key_field
 from resolvers.mutations.once import Attempt, CannotTell, Deed, Done, Sent, once
 from resolvers.mutations.owned import own_sync
 from resolvers.mutations.user_errors import (
     UserError,
     UserErrorCode,
     conflict,
+    lost_answer,
+    not_done,
     not_found,
     refused_if_rejected,
     seen_after,
     unseen,
+    user_errors_field,
 )
 from resolvers.mutations.work import Work, mutates
 from resolvers.syncs import SYNC_STATUS, DetectionRun, Sync, SyncStatus
@@ -57,9 +60,7 @@ SYNC_TYPES: dict[SyncKind, SyncType] = {
 
 @strawberry.input(description="Input of `startSync`.")
 class StartSyncInput:
-    idempotency_key: UUID = strawberry.field(
-        description="Chosen by the client. A repeated key returns the first outcome for 24 hours."
-    )
+    idempotency_key: UUID = key_field()
     kind: SyncKind = strawberry.field(default=SyncKind.INVENTORY, description="What to fetch.")
     run_detection: bool = strawberry.field(
         default=True, description="Whether to search the data for findings as well."
@@ -71,9 +72,7 @@ class StartSyncPayload:
     sync: Sync | None = strawberry.field(
         default=None, description="The sync; null when `userErrors` is not empty."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.input(description="Input of `cancelSync`.")
@@ -86,9 +85,7 @@ class CancelSyncPayload:
     sync: Sync | None = strawberry.field(
         default=None, description="The sync as it stands now; null when `userErrors` is not empty."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.input(description="Input of `runDetection`.")
@@ -109,9 +106,7 @@ class RunDetectionPayload:
     detection_run: DetectionRun | None = strawberry.field(
         default=None, description="The run; null when `userErrors` is not empty."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty on success."
-    )
+    user_errors: list[UserError] = user_errors_field()
 
 
 @strawberry.type
@@ -128,7 +123,6 @@ class SyncMutations:
         return await once(
             work,
             "runDetection",
-            input.idempotency_key,
             input,
             Deed(
                 service=INTEGRATIONS,
@@ -151,7 +145,6 @@ class SyncMutations:
         return await once(
             work,
             "startSync",
-            input.idempotency_key,
             input,
             Deed(
                 service=INTEGRATIONS,
@@ -175,25 +168,14 @@ class SyncMutations:
         sync = await own_sync(work, input.sync_id)
         if SYNC_STATUS.value(sync.status) is not SyncStatus.RUNNING:
             raise conflict(UserErrorCode.SYNC_NOT_RUNNING, "The sync has ended already.", "syncId")
-        lost: UpstreamError | None = None
-        try:
-            with refused_if_rejected():
-                await work.clients.integrations.cancel_sync(sync.sync_id)
-        except UpstreamError as error:
-            if not error.maybe_done:
-                raise
-            lost = error
+        lost = await lost_answer(work.clients.integrations.cancel_sync(sync.sync_id))
         work.look_again()
         answer = await seen_after(work.loaders.sync_by_id.load(sync.sync_id), lost)
         if answer is None:
             raise not_found("There is no such sync.", input.sync_id, "syncId")
         now = Sync.from_record(answer.value, answer.as_of)
         if lost and now.status is SyncStatus.RUNNING:
-            if isinstance(lost, UpstreamFailed):
-                raise conflict(
-                    UserErrorCode.REFUSED, "The owner of this data refused to stop the sync.", "syncId"
-                ) from lost
-            raise lost
+            raise not_done(lost, "The owner of this data refused to stop the sync.", "syncId")
         work.watchers.changed(work.viewer, "sync", sync.sync_id)
         return CancelSyncPayload(sync=now)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import strawberry
 
@@ -27,6 +27,7 @@ from clients.errors import (
     UpstreamAuthFailed,
     UpstreamConflict,
     UpstreamError,
+    UpstreamFailed,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -143,6 +144,11 @@ USER_ERROR_TYPES = (
 OWN_MEANING = (UpstreamConflict, CaseNotSubmittable, PaymentAccountMissing)
 
 
+def user_errors_field() -> Any:
+    """The field of a payload that holds its user errors."""
+    return strawberry.field(default_factory=list, description="Why nothing was done; empty on success.")
+
+
 class Refused(Exception):
     """The mutation did not do what was asked, and here is why."""
 
@@ -235,6 +241,30 @@ async def seen_after(look: Awaitable[T], lost: UpstreamError | None = None) -> T
     except UpstreamError as error:
         told = refusal_of(lost) if lost else None
         raise told or unseen(error.upstream) from error
+
+
+async def lost_answer(write: Awaitable[object]) -> UpstreamError | None:
+    """Send a write whose effect can be looked at afterwards; its failure, if its answer was lost.
+
+    Raises:
+        UpstreamError: nothing was done.
+        Refused: the owner said no.
+    """
+    try:
+        with refused_if_rejected():
+            await write
+    except UpstreamError as error:
+        if not error.maybe_done:
+            raise
+        return error
+    return None
+
+
+def not_done(lost: UpstreamError, message: str, *path: str) -> Exception:
+    """What to raise when a write without an answer shows no effect: an owner that answered has refused."""
+    if isinstance(lost, UpstreamFailed):
+        return conflict(UserErrorCode.REFUSED, message, *path)
+    return lost
 
 
 @contextmanager

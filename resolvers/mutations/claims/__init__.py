@@ -1,0 +1,1 @@
+"""Claims: recorded, changed, filed; a mutation, a file."""
