@@ -18,7 +18,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import PreExecutionError
 
 from bff.account import note_missing, upstreams_of
-from bff.errors import explained, log_unexpected
+from bff.errors import cause_of, explained, log_unexpected
 from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.introspection import SchemaGate, without_suggestion
 from bff.kept_documents import KeptDocuments, ReadOnce
@@ -144,9 +144,7 @@ class OperationEnd(SchemaExtension):
         duration_s = time.perf_counter() - started_s
         note_missing(errors, context.caller)
         log_unexpected(errors)
-        for scope in {
-            error.original_error.scope for error in errors if isinstance(error.original_error, Forbidden)
-        }:
+        for scope in {cause.scope for error in errors if isinstance(cause := cause_of(error), Forbidden)}:
             context.on_forbidden(scope)
         errors = [explained(error, context.support_code) for error in errors]
         if not context.sees_schema:

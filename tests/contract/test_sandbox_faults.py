@@ -14,6 +14,7 @@ import httpx
 import jwt
 import pytest
 import time_machine
+from integration.processes import free_ports
 
 from bff.sandbox.faults import Fault, Faults, parse, parse_words
 from bff.sandbox.files import CSV, PDF, PNG, XLSX, content_of
@@ -39,15 +40,6 @@ async def control(sandbox: Sandbox, method: str, path: str, **more: object) -> h
     transport = httpx.ASGITransport(app=sandbox.control)
     async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
         return await client.request(method, path, **more)  # type: ignore[arg-type]
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on."""
-    found = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in found]
-    for sock in found:
-        sock.close()
-    return ports
 
 
 async def until_listening(port: int) -> None:

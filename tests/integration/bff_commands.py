@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from processes import free_port, process, wait_until_ready
+from processes import free_port, free_ports, process, wait_until_ready
 from pydantic import SecretStr
 
 from bff.auth import DevIssuer
@@ -27,8 +27,9 @@ FIRST = SELLERS[0]
 async def sandbox() -> AsyncIterator[tuple[Sandbox, dict[str, int]]]:
     """The six services on ports of their own."""
     made = Sandbox(seed(30))
-    ports = {name: free_port() for name in made.apps}
-    serving = asyncio.create_task(sandbox_ports.serve(made, ports=ports, control_port=free_port()))
+    control_port, *own = free_ports(1 + len(made.apps))
+    ports = dict(zip(made.apps, own, strict=True))
+    serving = asyncio.create_task(sandbox_ports.serve(made, ports=ports, control_port=control_port))
     yield made, ports
     serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -13,7 +13,7 @@ from subprocess import Popen
 
 import httpx
 import pytest
-from processes import free_port, process, wait_until_ready
+from processes import free_port, free_ports, process, wait_until_ready
 from pydantic import SecretStr, ValidationError
 from read_operations import claims_of
 from served import Served, serving
@@ -235,8 +235,9 @@ class Process:
 @contextlib.asynccontextmanager
 async def bff_serve(tmp_path: Path, **told: str) -> AsyncIterator[Process]:
     sandbox = Sandbox(seed(10))
-    ports = {name: free_port() for name in PORTS}
-    services = asyncio.create_task(sandbox_ports.serve(sandbox, ports=ports, control_port=free_port()))
+    control_port, *own = free_ports(1 + len(PORTS))
+    ports = dict(zip(PORTS, own, strict=True))
+    services = asyncio.create_task(sandbox_ports.serve(sandbox, ports=ports, control_port=control_port))
     names = {
         "integrations": "INTEGRATIONS_URL",
         "refund-engine": "REFUND_ENGINE_URL",

@@ -7,7 +7,6 @@ request or of the answer. Then the same key is sent again, over a whole wire, un
 import asyncio
 import contextlib
 import random
-import socket
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +19,7 @@ import httpx
 import pytest
 from bff_under_test import Bff, running
 from cutting import Cut, Wire
+from integration.processes import free_ports
 from pydantic import AnyHttpUrl
 from read_operations import claims_of, detections_of
 from write_operations import MUTATIONS, codes_of, new_claim, payload_of
@@ -197,13 +197,6 @@ def _inputs(bff: Bff, dice: random.Random) -> dict[str, Any]:
     }
     assert set(made) == set(SETTLED)
     return made
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all of them different."""
-    with contextlib.ExitStack() as probes:
-        held = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in held]
 
 
 async def _until_listening(ports: list[int]) -> None:
