@@ -23,6 +23,7 @@ from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.introspection import SchemaGate, without_suggestion
 from bff.kept_documents import KeptDocuments, ReadOnce
 from bff.limits import LimitSettings, OperationLimits
+from bff.execution.executor import LevelExecutor
 from bff.per_event import PerEvent
 from resolvers.claims.queries import ClaimQueries
 from resolvers.claims.updates import ClaimSubscriptions
@@ -223,13 +224,17 @@ class Schema(strawberry.federation.Schema):
         return f"{super().as_str()}\n{DEFINITIONS}".rstrip()
 
 
-def build_schema(limits: LimitSettings | None = None) -> Schema:
-    """The executable schema, one per process and limits; `schema.graphql` is printed from it."""
-    return _built(limits or LimitSettings())
+# What executes operations: whole levels at a time, or field by field as graphql-core does it by itself.
+EXECUTORS = {"levels": LevelExecutor, "stock": PerEvent}
+
+
+def build_schema(limits: LimitSettings | None = None, executor: str = "levels") -> Schema:
+    """The executable schema, one per process, limits and executor; `schema.graphql` is printed from it."""
+    return _built(limits or LimitSettings(), executor)
 
 
 @functools.cache
-def _built(limits: LimitSettings) -> Schema:
+def _built(limits: LimitSettings, executor: str) -> Schema:
     kept = KeptDocuments()
     schema = Schema(
         query=Query,
@@ -237,7 +242,7 @@ def _built(limits: LimitSettings) -> Schema:
         subscription=Subscription,
         types=[*NODE_TYPES.values(), *USER_ERROR_TYPES],
         config=StrawberryConfig(scalar_map=SCALARS),
-        execution_context_class=PerEvent,
+        execution_context_class=EXECUTORS[executor],
         federation_version="2.9",
         extensions=[
             OperationEnd,

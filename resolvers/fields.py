@@ -10,7 +10,8 @@ All print `@requiresScopes` into the schema and check the scope before anything 
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -18,10 +19,11 @@ import strawberry
 from strawberry.federation.schema_directives import RequiresScopes
 from strawberry.schema_directive import Location
 
-from resolvers.context import Info
+from resolvers.context import Context, Info
 from resolvers.costs import Calls
 
 CALLS = "calls"  # the key of a field's metadata that holds what it asks
+LOADING = "loading"  # the same, for how one loader answers it
 
 
 @strawberry.schema_directive(
@@ -37,6 +39,46 @@ class UpstreamDirective:
     service: str = strawberry.field(
         description="Slug of the service: refund-engine, integrations, cost-docs, stripe, mcde or predictor."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How one loader answers a field of any number of objects: admit once, load a key of each, finish each."""
+
+    loader: str  # attribute of `resolvers.loaders.Loaders`
+    key: str | Callable[..., Any]  # attribute of the object, or a function of it and the arguments
+    finish: Callable[..., Any]  # of the object, what was found, and the arguments
+    defaults: Mapping[str, Any]  # of arguments that were not given
+    scope: str | None
+    spared: tuple[str, ...]  # services whose low quota is a reason to leave the field out
+    audited: bool
+
+    def admit(self, context: Context) -> None:
+        """Stop here, before anything is asked, whoever must not or should not ask.
+
+        Raises:
+            Forbidden: the viewer's token lacks the scope.
+            UpstreamRateLimited: a quota is kept for fields that matter more.
+        """
+        context.require(self.scope)
+        context.spare(self.spared)
+
+    def load(self, context: Context, parent: Any, arguments: Mapping[str, Any]) -> Awaitable[Any] | None:
+        """What the loader will find for one object; None when there is nothing to ask for."""
+        if isinstance(self.key, str):
+            key = getattr(parent, self.key)
+        else:
+            key = self.key(parent, **{**self.defaults, **arguments})
+        return None if key is None else getattr(context.loaders, self.loader).load(key)
+
+    def value(
+        self, context: Context, field_name: str, parent: Any, found: Any, arguments: Mapping[str, Any]
+    ) -> Any:
+        """The field's value for one object, by what was found."""
+        value = self.finish(parent, found, **arguments)
+        if self.audited and value is not None:
+            context.trail.read(f"{type(parent).__name__}.{field_name}", parent.id)
+        return value
 
 
 def asks(
@@ -88,29 +130,27 @@ def loads(
 
     def field_of(finish: Callable[..., Any]) -> Any:
         parent, _found, *given = inspect.signature(finish).parameters.values()
-        defaults = {each.name: each.default for each in given if each.default is not inspect.Parameter.empty}
-
-        def key_of(parent: Any, arguments: dict[str, Any]) -> Any:
-            return getattr(parent, key) if isinstance(key, str) else key(parent, **defaults | arguments)
+        loading = Loading(
+            loader=loader,
+            key=key,
+            finish=finish,
+            defaults={each.name: each.default for each in given if each.default is not inspect.Parameter.empty},
+            scope=scope,
+            spared=tuple(asked.service for asked in calls) if optional else (),
+            audited=audited,
+        )
 
         @wraps(finish)
         async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
-            info.context.require(scope)
-            if optional:
-                info.context.spare([asked.service for asked in calls])
-            loading_key = key_of(self, arguments)
-            found = None
-            if loading_key is not None:
-                found = await getattr(info.context.loaders, loader).load(loading_key)
-            value = finish(self, found, **arguments)
-            if audited and value is not None:
-                info.context.trail.read(f"{type(self).__name__}.{info.field_name}", self.id)
-            return value
+            loading.admit(info.context)
+            asked = loading.load(info.context, self, arguments)
+            found = None if asked is None else await asked
+            return loading.value(info.context, info.field_name, self, found, arguments)
 
         # Strawberry reads the arguments from the signature: `found` is not one of them, `info` is asked for.
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
         resolver.__signature__ = inspect.signature(finish).replace(parameters=[parent, info, *given])  # type: ignore[attr-defined]
-        return field_asking(resolver, calls, description, scope)
+        return field_asking(resolver, calls, description, scope, {LOADING: loading})
 
     return field_of
 
@@ -140,7 +180,11 @@ def watches(*calls: Calls, description: str, scope: str) -> Callable[[Callable[.
 
 
 def field_asking(
-    resolver: Callable[..., Any], calls: tuple[Calls, ...], description: str, scope: str | None
+    resolver: Callable[..., Any],
+    calls: tuple[Calls, ...],
+    description: str,
+    scope: str | None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Any:
     """A field that says in the schema whom its resolver asks and what scope it demands.
 
@@ -155,5 +199,5 @@ def field_asking(
         resolver=resolver,
         description=description,
         directives=directives,
-        metadata={CALLS: calls},
+        metadata={CALLS: calls, **(metadata or {})},
     )
