@@ -19,11 +19,11 @@ from strawberry.types.execution import PreExecutionError
 
 from bff.account import note_missing, upstreams_of
 from bff.errors import cause_of, explained, log_unexpected
+from bff.execution.executor import LevelExecutor
 from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.introspection import SchemaGate, without_suggestion
 from bff.kept_documents import KeptDocuments, ReadOnce
 from bff.limits import LimitSettings, OperationLimits
-from bff.execution.executor import LevelExecutor
 from bff.per_event import PerEvent
 from resolvers.claims.queries import ClaimQueries
 from resolvers.claims.updates import ClaimSubscriptions

@@ -134,7 +134,9 @@ def loads(
             loader=loader,
             key=key,
             finish=finish,
-            defaults={each.name: each.default for each in given if each.default is not inspect.Parameter.empty},
+            defaults={
+                each.name: each.default for each in given if each.default is not inspect.Parameter.empty
+            },
             scope=scope,
             spared=tuple(asked.service for asked in calls) if optional else (),
             audited=audited,

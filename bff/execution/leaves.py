@@ -17,7 +17,7 @@ from graphql import (
     GraphQLString,
     is_enum_type,
 )
-from graphql.pyutils import Undefined, UndefinedType
+from graphql.pyutils import Undefined
 
 from bff.execution.places import Places
 from bff.execution.values import NONE, Values

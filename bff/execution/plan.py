@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from graphql import (
     DirectiveNode,
     DocumentNode,
-    GraphQLObjectType,
-    GraphQLOutputType,
     GraphQLResolveInfo,
     VariableNode,
     Visitor,
@@ -34,9 +32,7 @@ class Plans:
         self._conditions = sorted(found.variables)  # the variables that say which fields are asked for
         self._fields: dict[tuple[object, ...], Resolved] = {}
 
-    def field(
-        self, executor: LevelExecutor, info: GraphQLResolveInfo, details: FieldDetailsList
-    ) -> Resolved:
+    def field(self, executor: LevelExecutor, info: GraphQLResolveInfo, details: FieldDetailsList) -> Resolved:
         """The field that a value belongs to, with what is asked below it."""
         given = executor.variable_values.coerced
         key = (

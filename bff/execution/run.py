@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLError, GraphQLResolveInfo, is_non_null_type, located_error
+from graphql import GraphQLResolveInfo, is_non_null_type, located_error
 from graphql.pyutils import Path
 
 from bff.execution.places import Entry, Places, Some

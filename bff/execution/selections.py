@@ -93,7 +93,12 @@ class Field:
     attribute: str | None = None  # of the objects, where that is the field's value
 
     def __init__(
-        self, executor: LevelExecutor, parent: GraphQLObjectType, rank: int, key: str, details: FieldDetailsList
+        self,
+        executor: LevelExecutor,
+        parent: GraphQLObjectType,
+        rank: int,
+        key: str,
+        details: FieldDetailsList,
     ) -> None:
         """
         Args:
@@ -247,7 +252,9 @@ class Loaded(Field):
     def _converted(self, executor: LevelExecutor, given: dict[str, Any]) -> dict[str, Any]:
         schema: strawberry.Schema = executor.schema._strawberry_schema  # type: ignore[attr-defined]
         registry = schema.schema_converter.scalar_registry
-        return convert_arguments(given, self.declared.arguments, scalar_registry=registry, config=schema.config)
+        return convert_arguments(
+            given, self.declared.arguments, scalar_registry=registry, config=schema.config
+        )
 
 
 def field_of(

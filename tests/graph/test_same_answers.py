@@ -49,7 +49,6 @@ from bff.limits import LimitSettings
 from bff.schema import EXECUTORS, _built
 from clients.caller import Viewer
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
 from resolvers.fields import LOADING, Loading
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "150"))
@@ -85,13 +84,17 @@ class World:
     def _value(self, type_: GraphQLOutputType, dice: random.Random, serial: str) -> Any:
         wrong = dice.random() < self._faults
         if is_non_null_type(type_):
-            return dice.choice([None, Broken("instead")]) if wrong else self._value(type_.of_type, dice, serial)
+            return (
+                dice.choice([None, Broken("instead")]) if wrong else self._value(type_.of_type, dice, serial)
+            )
         if dice.random() < 0.1:
             return None
         if is_list_type(type_):
             if wrong:
                 return dice.choice([5, "no list", Broken("no list")])
-            items = [self._value(type_.of_type, dice, f"{serial}.{index}") for index in range(dice.randrange(5))]
+            items = [
+                self._value(type_.of_type, dice, f"{serial}.{index}") for index in range(dice.randrange(5))
+            ]
             return dice.choice([items, items, tuple(items)])
         if is_leaf_type(type_):
             return self._leaf(type_, dice, wrong)
@@ -107,7 +110,11 @@ class World:
         values = {"serial": serial}
         for name, field in type_.fields.items():
             declared = field.extensions.get(DECLARED)
-            if not isinstance(declared, StrawberryField) or declared.base_resolver or LOADING in declared.metadata:
+            if (
+                not isinstance(declared, StrawberryField)
+                or declared.base_resolver
+                or LOADING in declared.metadata
+            ):
                 continue
             attribute = declared.python_name
             if dice.random() < self._faults:
@@ -120,7 +127,7 @@ class World:
 
     def _leaf(self, type_: Any, dice: random.Random, wrong: bool) -> Any:
         if wrong:
-            return dice.choice(["NOPE", 2**40, object(), float("inf"), Broken("no leaf"), True, 1.5])
+            return dice.choice([*WRONG.get(type_.name, ["NOPE", 5, True]), object(), Broken("no leaf")])
         if is_enum_type(type_):
             return dice.choice(list(cast(Any, type_).wrapped_cls))
         return dice.choice(RIGHT[type_.name])
@@ -136,6 +143,14 @@ RIGHT: dict[str, list[Any]] = {
     "Decimal": [Decimal("0.00"), Decimal("324.50")],
     "UUID": [UUID(int=1), UUID(int=2**127)],
     "_Any": [{}],
+}
+
+WRONG: dict[str, list[Any]] = {
+    "Int": [2**31, 1.5, True, "7"],
+    "Float": [float("inf"), float("nan"), 1, True],
+    "String": [True, 5, float("inf")],
+    "ID": [5, True, 1.5],
+    "Boolean": [1, "true", float("nan")],
 }
 
 
