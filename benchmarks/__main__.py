@@ -1,18 +1,23 @@
-"""`python -m benchmarks`: see the README beside this file."""
+"""`python -m benchmarks run`, or `profile`: see the README beside this file."""
 
 import argparse
-import asyncio
 import json
+import os
 from pathlib import Path
 
-from benchmarks.processes import pin
+from benchmarks.names import ASKED_FROM, HAND_WRITTEN
 
 
 def main() -> None:
     """Run what the command line asks for; `upstream` and `serve` are the processes that a run starts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--core", type=int)
+    parser.add_argument("--core", type=int, default=ASKED_FROM, help="Of this process, where there is one.")
     commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run")
+    running.add_argument("how", nargs="?", choices=["full", "quick"], default="full")
+    profiling = commands.add_parser("profile")
+    profiling.add_argument("case", nargs="?", default="Recoveries", help="How its name begins.")
+    profiling.add_argument("--seconds", type=float, default=10)
     commands.add_parser("upstream")
     serving = commands.add_parser("serve")
     serving.add_argument("server")
@@ -21,29 +26,56 @@ def main() -> None:
     serving.add_argument("stripe_claim_ids", type=Path)
     serving.add_argument("db_url")
     serving.add_argument("--sampled", type=Path)
-    profiling = commands.add_parser("profile")
-    profiling.add_argument("--case", default="Recoveries")
-    profiling.add_argument("--seconds", type=float, default=8)
     told = parser.parse_args()
-    if told.core is not None:
-        pin(told.core)
-    if told.command == "upstream":
-        from benchmarks.upstream import serve as serve_upstream
+    if told.core in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {told.core})
+    _DO[told.command](told)
 
-        asyncio.run(serve_upstream())
-    elif told.command == "serve":
+
+# Each imports what it needs: the endpoint written by hand shall not carry the BFF's memory.
+
+
+def _run(told: argparse.Namespace) -> None:
+    import uvloop
+
+    from benchmarks.run import FULL, QUICK, run
+
+    uvloop.run(run(QUICK if told.how == "quick" else FULL))
+
+
+def _profile(told: argparse.Namespace) -> None:
+    import uvloop
+
+    from benchmarks.profile import profile
+
+    uvloop.run(profile(told.case, told.seconds))
+
+
+def _upstream(_: argparse.Namespace) -> None:
+    import uvloop
+
+    from benchmarks.upstream import serve
+
+    uvloop.run(serve())
+
+
+def _serve(told: argparse.Namespace) -> None:
+    if told.sampled:
         from benchmarks.sampling import sample_into
+
+        sample_into(told.sampled)
+    stripe_claim_ids = json.loads(told.stripe_claim_ids.read_text())
+    if told.server == HAND_WRITTEN:
+        from benchmarks.hand_written.app import run
+
+        run(told.port, told.services, stripe_claim_ids)
+    else:
         from benchmarks.servers import serve
 
-        if told.sampled:
-            sample_into(told.sampled)
-        ids = json.loads(told.stripe_claim_ids.read_text())
-        serve(told.server, told.port, told.services, ids, told.db_url)
-    elif told.command == "profile":
-        from benchmarks.profile import profile
+        serve(told.server, told.port, told.services, stripe_claim_ids, told.db_url)
 
-        asyncio.run(profile(told.case, told.seconds))
 
+_DO = {"run": _run, "profile": _profile, "upstream": _upstream, "serve": _serve}
 
 if __name__ == "__main__":
     main()

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from itertools import cycle
+from typing import cast
 
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
@@ -35,8 +36,7 @@ class Client(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its bases
         self._send()
 
     def data_received(self, data: bytes) -> None:

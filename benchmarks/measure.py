@@ -9,7 +9,7 @@ import orjson
 from benchmarks.cases import Case
 from benchmarks.load import load
 from benchmarks.processes import Process, Setup
-from benchmarks.servers import HAND_WRITTEN
+from benchmarks.names import HAND_WRITTEN
 from benchmarks.viewers import CLIENTS_AT_MOST, token
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.upstream import CONTROL
+from benchmarks.names import ASKED_FROM, CONTROL, SERVED_ON
 
-SERVED_ON, ASKED_FROM = 0, 1  # cores: the servers on one, the load and the services on the other
 STARTS_IN_S = 30.0
 
 
@@ -86,14 +84,7 @@ def running(names: tuple[str, ...], *, sampled: bool = False) -> Iterator[Setup]
             setup.servers[name] = Process(name, port, process.pid, seen)
         for server in setup.servers.values():
             _wait_for(server, folder / f"{server.name}.log")
-        pin(ASKED_FROM)
         yield setup
-
-
-def pin(core: int) -> None:
-    """Keep this process on one core, where the machine has it."""
-    if core in os.sched_getaffinity(0):
-        os.sched_setaffinity(0, {core})
 
 
 def _start(

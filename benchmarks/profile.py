@@ -9,7 +9,8 @@ import sys
 from benchmarks.cases import cases
 from benchmarks.measure import measure, requests_of
 from benchmarks.processes import running
-from benchmarks.servers import HAND_WRITTEN, executors
+from benchmarks.names import HAND_WRITTEN
+from benchmarks.servers import executors
 
 
 async def profile(word: str, seconds: float) -> None:

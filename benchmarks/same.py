@@ -4,7 +4,6 @@ import re
 import urllib.request
 
 from benchmarks.cases import Case
-from benchmarks.load import Refused
 from benchmarks.measure import requests_of
 from benchmarks.processes import Process, Setup
 
@@ -52,15 +51,6 @@ def differences(setup: Setup, cases: list[Case]) -> list[str]:
             if calls[first] != calls[other]:
                 found.append(f"{case.name}: {first} asks {calls[first]}, {other} {calls[other]}")
     return found
-
-
-def hold_same(setup: Setup, cases: list[Case]) -> None:
-    """
-    Raises:
-        Refused: two servers differ; what they cost cannot be compared.
-    """
-    if found := differences(setup, cases):
-        raise Refused("The servers do not answer the same:\n" + "\n".join(found))
 
 
 def _first_difference(left: bytes, right: bytes) -> int:

@@ -1,21 +1,22 @@
-"""The servers that are compared, each a process of its own.
+"""The BFF as it is measured, with either executor: production's settings, but for what would refuse the load.
 
-levels         the BFF with the executor of `bff/execution/`
-stock          the BFF with graphql-core's, everything else the same
-hand-written   `benchmarks/hand_written/`: FastAPI and aiohttp, the same calls, the same bytes
+levels    the executor of `bff/execution/`
+stock     graphql-core's, everything else the same
 """
 
 from collections.abc import Mapping
 
 from pydantic import AnyHttpUrl, SecretStr
 
-from benchmarks.viewers import JWT_SECRET, SERVICE_SECRETS
+from benchmarks.names import JWT_SECRET, SERVICE_SECRETS
+from bff import server
+from bff.app import create_app
 from bff.rates import RateSettings
 from bff.settings import Settings
+from bff.telemetry import configure_logging
 from clients.freshness import FRESHNESS, Freshness
 from clients.transport import ServiceSettings
 
-HAND_WRITTEN = "hand-written"
 AUDIT_SECRET = "a-benchmark-seals-its-log-with-these-words"  # noqa: S105
 
 
@@ -57,22 +58,13 @@ def settings_of(executor: str, ports: Mapping[str, int], db_url: str) -> Setting
 
 
 def serve(
-    name: str, port: int, services: Mapping[str, int], stripe_claim_ids: Mapping[str, int], db_url: str
+    executor: str, port: int, services: Mapping[str, int], stripe_claim_ids: Mapping[str, int], db_url: str
 ) -> None:
     """Serve in this process until told to stop."""
-    if name == HAND_WRITTEN:
-        from benchmarks.hand_written.app import run
-
-        run(port, services, stripe_claim_ids)
-        return
-    from bff import server
-    from bff.app import create_app
-    from bff.telemetry import configure_logging
-
     # What may be repeated for a minute would be asked once and answered from memory ever after.
     for operation, freshness in FRESHNESS.items():
         FRESHNESS[operation] = Freshness(0, freshness.stale_s)
     configure_logging(readable=False)
-    settings = settings_of(name, services, db_url)
+    settings = settings_of(executor, services, db_url)
     app = create_app(settings, stripe_claim_ids=stripe_claim_ids)
     server.run(app, settings, "127.0.0.1", port)

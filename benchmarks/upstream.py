@@ -11,16 +11,17 @@ import json
 import sys
 from collections import Counter
 from functools import lru_cache
+from typing import cast
 
 import httpx
 from pydantic import SecretStr
 
-from benchmarks.viewers import CLAIMS, MANY_CLAIMS, SERVICE_SECRETS, as_viewer, seller_of
+from benchmarks.names import CONTROL, SERVICE_SECRETS
+from benchmarks.viewers import CLAIMS, MANY_CLAIMS, as_viewer, seller_of
 from bff.sandbox.sandbox import SERVICES, Sandbox
 from bff.sandbox.seed import seed
 from clients.tokens import TokenMint
 
-CONTROL = "control"
 _END = b"\r\n\r\n"
 _SENT_BY_US = {"content-length", "connection", "date", "server", "transfer-encoding"}
 
@@ -71,8 +72,7 @@ class Connection(asyncio.Protocol):
         self._recording: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its bases
 
     def data_received(self, data: bytes) -> None:
         self._received += data

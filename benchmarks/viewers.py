@@ -7,18 +7,13 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
+from benchmarks.names import JWT_SECRET
 from bff.auth import SCOPES, DevIssuer
 from bff.sandbox.seed import SELLERS
 from bff.sandbox.world import Seller
 from clients.caller import Viewer
 
 CLIENTS_AT_MOST = 64
-JWT_SECRET = "a-benchmark-signs-in-with-these-words-0001"  # noqa: S105  # opens nothing
-SERVICE_SECRETS = {
-    name: f"a-benchmark-asks-{name}-with-these-words"
-    for name in ("refund-engine", "integrations", "cost-docs", "stripe")
-}
-
 CLAIMS = 100  # of the first seller: all of RecoveriesList
 MANY_CLAIMS = 1000  # of the second: the long list
 _BLOCKS = ("5e11e200-0c00-4000-8000-", "5e11e200-0d00-4000-8000-")  # of viewer ids, by seller

@@ -15,7 +15,7 @@ import aiohttp
 import jwt
 import orjson
 
-from benchmarks.viewers import JWT_SECRET, SERVICE_SECRETS
+from benchmarks.names import JWT_SECRET, SERVICE_SECRETS
 
 TOKEN_LIFE_S = 60
 TOKEN_RENEWED_S = 50
