@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.viewers import CLAIMS
 from bff.operations import stored_operations
 from bff.sandbox.seed import SELLERS, seed
-from benchmarks.viewers import CLAIMS
 from resolvers.connections import cursor
 from resolvers.global_ids import global_id
 
@@ -89,7 +89,9 @@ def one_claim() -> Case:
     """All that is known of one claim, its timeline included: a paid one that came of a finding."""
     claim_id = _paid_claim()
     variables = {"id": global_id("Claim", claim_id)}
-    return Case("CaseDetail (one claim)", stored_operations()["CaseDetail"], variables, path=f"/claim/{claim_id}")
+    return Case(
+        "CaseDetail (one claim)", stored_operations()["CaseDetail"], variables, path=f"/claim/{claim_id}"
+    )
 
 
 def nothing() -> Case:
@@ -122,10 +124,14 @@ def growing_fields() -> list[Case]:
 
 def _rows(rows: int) -> str:
     pages = range(0, rows, PAGE)
-    return "{" + " ".join(
-        f"p{number}: claims(first: {min(PAGE, rows)}{_after(offset)}) {{ nodes {{ {TEN} }} }}"
-        for number, offset in enumerate(pages)
-    ) + "}"
+    return (
+        "{"
+        + " ".join(
+            f"p{number}: claims(first: {min(PAGE, rows)}{_after(offset)}) {{ nodes {{ {TEN} }} }}"
+            for number, offset in enumerate(pages)
+        )
+        + "}"
+    )
 
 
 def _after(offset: int) -> str:
@@ -136,7 +142,7 @@ def _paid_claim() -> str:
     world = seed(claims=CLAIMS, other_claims=0)
     found = {row["case_number"] for row in world.disputes.values()}
     return next(
-        claim["id"]
+        str(claim["id"])
         for claim in world.claims.values()
         if claim["user_id"] == SELLERS[0].user_id
         and claim["case_number"] in found

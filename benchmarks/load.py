@@ -3,11 +3,13 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from itertools import cycle
+from functools import partial
+from itertools import cycle, islice
 from typing import cast
 
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
+_ERRORS = b'"errors":['
 
 
 class Refused(Exception):
@@ -48,15 +50,16 @@ class Client(asyncio.Protocol):
             head = bytes(self._received[:end])
             at = head.lower().find(_LENGTH)
             if at < 0 or not head.startswith(b"HTTP/1.1 200"):
-                return self._fail()
+                self._fail()
+                return
             self._needed = end + len(_END) + int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0])
         if len(self._received) < self._needed:
             return
         now_s = time.perf_counter()
         self.latencies_s.append(now_s - self._sent_at_s)
-        if b'"errors":[' in self._received:
-            return self._fail()
-        if now_s < self._ends_at_s:
+        if _ERRORS in self._received:
+            self._fail()
+        elif now_s < self._ends_at_s:
             self._send()
         else:
             self.transport.close()
@@ -74,7 +77,8 @@ class Client(asyncio.Protocol):
 
     def _fail(self) -> None:
         self.transport.abort()
-        self.ended.set_exception(Refused(bytes(self._received[:2000]).decode(errors="replace")))
+        told = bytes(self._received)
+        self.ended.set_exception(Refused(told[max(0, told.find(_ERRORS)) :][:2000].decode(errors="replace")))
 
 
 async def load(port: int, requests: list[bytes], *, clients: int, seconds: float) -> Load:
@@ -87,10 +91,12 @@ async def load(port: int, requests: list[bytes], *, clients: int, seconds: float
         Refused: an answer was not 200, or carried errors.
     """
     loop, began_s = asyncio.get_running_loop(), time.perf_counter()
-    asking = [
-        (await loop.create_connection(lambda each=each: Client(each, began_s + seconds), "127.0.0.1", port))[1]
-        for each, _ in zip(cycle(requests), range(clients), strict=False)
-    ]
+    asking = []
+    for request in islice(cycle(requests), clients):
+        _, client = await loop.create_connection(
+            partial(Client, request, began_s + seconds), "127.0.0.1", port
+        )
+        asking.append(client)
     await asyncio.gather(*(client.ended for client in asking))
     latencies_s = [latency for client in asking for latency in client.latencies_s]
     return Load(latencies_s, time.perf_counter() - began_s)

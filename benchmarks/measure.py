@@ -8,8 +8,8 @@ import orjson
 
 from benchmarks.cases import Case
 from benchmarks.load import load
-from benchmarks.processes import Process, Setup
 from benchmarks.names import HAND_WRITTEN
+from benchmarks.processes import Process, Setup
 from benchmarks.viewers import CLIENTS_AT_MOST, token
 
 
@@ -50,7 +50,8 @@ def requests_of(server: str, case: Case) -> list[bytes]:
         line, length = "POST /graphql", f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
     return [
         f"{line} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\n{length}"
-        f"authorization: Bearer {token(case.seller, client)}\r\n\r\n".encode() + body
+        f"authorization: Bearer {token(case.seller, client)}\r\n\r\n".encode()
+        + body
         for client in range(CLIENTS_AT_MOST)
     ]
 
@@ -72,5 +73,9 @@ async def measure(
         cpu_ms=spent_s / count * 1000,
         latencies_s=seen.latencies_s,
         rss_mb=server.rss_mb(),
-        calls={name: (after[name] - calls.get(name, 0)) / count for name in after if after[name] != calls.get(name)},
+        calls={
+            name: (after[name] - calls.get(name, 0)) / count
+            for name in after
+            if after[name] != calls.get(name)
+        },
     )

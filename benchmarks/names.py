@@ -1,4 +1,4 @@
-"""What the processes of a benchmark agree on: names, cores, and secrets that open nothing. Imports nothing."""
+"""What the processes of a benchmark agree on: names, cores, and secrets that open nothing."""
 
 HAND_WRITTEN = "hand-written"
 CONTROL = "control"  # the services' own port: who was asked how often

@@ -91,14 +91,14 @@ def _start(
     closing: contextlib.ExitStack, command: list[str], core: int, log: Path, *, piped: bool = False
 ) -> subprocess.Popen[str]:
     written = closing.enter_context(log.open("w"))
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  # ourselves
         [sys.executable, "-m", "benchmarks", "--core", str(core), *command],
         # A server's log is written as in production, to nowhere: a disk is not what is measured.
         stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
         stderr=written,
         text=True,
     )
-    closing.callback(process.wait, 10)
+    closing.enter_context(process)
     closing.callback(process.kill)
     return process
 

@@ -3,7 +3,7 @@
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +13,26 @@ from benchmarks.measure import Measured, together
 from benchmarks.names import HAND_WRITTEN
 
 STOCK = "stock"
-VERSIONS = ("strawberry-graphql", "graphql-core", "fastapi", "aiohttp", "httpx", "pydantic", "orjson", "uvloop")
+VERSIONS = (
+    "strawberry-graphql",
+    "graphql-core",
+    "fastapi",
+    "aiohttp",
+    "httpx",
+    "pydantic",
+    "orjson",
+    "uvloop",
+)
 
 
 def heading() -> str:
     """When, where and with what."""
     cpu = next(
-        (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(": ")[1]
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
@@ -59,10 +72,11 @@ def case_table(case: Case, by_clients: Mapping[int, Mapping[str, list[Measured]]
     return f"\n### {case.name}\n\nUpstream calls of one request: {calls}.\n\n{_table(head, rows)}"
 
 
-def growth_table(name: str, grown: list[tuple[Case, Mapping[str, list[Measured]]]]) -> str:
+def growth_table(name: str, grown: Sequence[tuple[Case, Mapping[str, list[Measured]]]]) -> str:
     """CPU ms over leaf fields, and the slope of the line through them."""
     servers = list(grown[0][1])
-    rows, points = [], {server: [] for server in servers}
+    rows: list[tuple[str, ...]] = []
+    points: dict[str, list[tuple[int, float]]] = {server: [] for server in servers}
     for case, by_server in grown:
         seen = {server: together(by_server[server]) for server in servers}
         calls = sum(seen[servers[0]].calls.values())
@@ -74,6 +88,28 @@ def growth_table(name: str, grown: list[tuple[Case, Mapping[str, list[Measured]]
     rows.append(("linear (R²)", "", *(f"{slopes[server][1]:.4f}" for server in servers)))
     head = ("leaf fields", "calls", *(f"{server}, CPU ms" for server in servers))
     return f"\n### Growth: {name}, one client\n\n{_table(head, rows)}"
+
+
+def phases_table(case: Case, by_server: Mapping[str, Mapping[str, float]]) -> str:
+    """CPU ms of one request by phase; the dearest of all servers first."""
+    names = {phase for phases in by_server.values() for phase in phases}
+    ordered = sorted(names, key=lambda phase: -max(phases.get(phase, 0) for phases in by_server.values()))
+    rows = [
+        (phase, *(f"{phases[phase]:.2f}" if phase in phases else "" for phases in by_server.values()))
+        for phase in ordered
+    ]
+    head = ("phase", *(f"{name}, CPU ms" for name in by_server))
+    return f"\n### {case.name}: by phase, one client\n\n{_table(head, rows)}\n"
+
+
+def places_list(
+    name: str, case: Case, measured: Measured, places: Iterable[tuple[str, int]], count: int
+) -> str:
+    """Where samples fell. What C code takes falls to the Python that it calls next."""
+    lines = (f"    {samples / count * measured.cpu_ms:6.2f} ms  {place}" for place, samples in places)
+    return (
+        f"\n{name}: {case.name}, {measured.requests} requests, {count} samples\n\n" + "\n".join(lines) + "\n"
+    )
 
 
 def _line(points: list[tuple[int, float]]) -> tuple[float, float]:

@@ -18,7 +18,7 @@ def body_of(server: Process, case: Case, client: int = 0) -> bytes:
     head, _, body = requests_of(server.name, case)[client].partition(b"\r\n\r\n")
     line, *headers = head.decode().split("\r\n")
     method, target, _ = line.split(" ")
-    request = urllib.request.Request(  # noqa: S310  # our own server
+    request = urllib.request.Request(
         f"http://127.0.0.1:{server.port}{target}",
         data=body or None,
         headers=dict(header.split(": ", 1) for header in headers),
@@ -54,4 +54,6 @@ def differences(setup: Setup, cases: list[Case]) -> list[str]:
 
 
 def _first_difference(left: bytes, right: bytes) -> int:
-    return next((at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    return next(
+        (at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right))
+    )

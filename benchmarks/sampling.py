@@ -103,7 +103,7 @@ def _end(path: Path) -> None:
         phases[phase] += count
         places[f"{phase} | {_place(stack[0])}"] += count
     part = path.with_suffix(".part")
-    part.write_text(json.dumps({"phases": phases.most_common(), "places": places.most_common(60)}))
+    part.write_text(json.dumps({"phases": phases.most_common(), "places": places.most_common(40)}))
     part.rename(path)  # whoever waits for it finds all of it
 
 

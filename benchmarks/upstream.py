@@ -1,7 +1,7 @@
 """The six services as fast as Python can be: the sandbox's own answers, recorded at the first request.
 
-Each distinct request is asked of the sandbox once; after that its bytes, headers and all, are sent from memory,
-so that the services are not what is measured. Each viewer is shown a seller's rows under the viewer's own id.
+Each distinct request is asked of the sandbox once; after that its bytes are sent from memory, headers too, so
+that the services are not what is measured. Each viewer is shown a seller's rows under the viewer's own id.
 Requests are counted by service, probes left out.
 """
 
@@ -10,7 +10,7 @@ import base64
 import json
 import sys
 from collections import Counter
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import cast
 
 import httpx
@@ -114,7 +114,7 @@ async def serve() -> None:
     """Serve each service on a port of its own until killed; print the ports as JSON."""
     recorded, loop, ports = Recorded(), asyncio.get_running_loop(), {}
     for name in (*SERVICES, CONTROL):
-        server = await loop.create_server(lambda name=name: Connection(name, recorded), "127.0.0.1", 0)
+        server = await loop.create_server(partial(Connection, name, recorded), "127.0.0.1", 0)
         ports[name] = server.sockets[0].getsockname()[1]
     sys.stdout.write(json.dumps(ports) + "\n")
     sys.stdout.flush()

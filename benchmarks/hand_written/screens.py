@@ -94,16 +94,14 @@ async def dashboard(services: Services, who: Viewer, count: int, checked_at: str
         (figures, figures_at),
         (overview, overview_at),
         (found, as_of, documents),
-        (filings, filed_at),
-        (findings, found_at),
+        ((filings, filed_at), (findings, found_at)),
     ) = await asyncio.gather(
         services.get(who, "refund-engine", "/api/v1/claims/stats"),
         services.charges(who),
         services.get(who, "integrations", "/api/enhanced-detection/statistics"),
         services.get(who, "cost-docs", "/api/v1/cost-docs/stats/overview"),
         with_documents(),
-        services.filings(who),
-        services.findings(who),
+        asyncio.gather(services.filings(who), services.findings(who)),
     )
     of_claim = _by_claim(charges)
     nodes = []

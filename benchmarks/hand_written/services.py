@@ -39,14 +39,21 @@ def viewer(authorization: str) -> Viewer:
         jwt.PyJWTError: it proves nothing.
     """
     claims = jwt.decode(
-        authorization.removeprefix("Bearer "), JWT_SECRET, algorithms=["HS256"], options={"require": ["exp", "user_id"]}
+        authorization.removeprefix("Bearer "),
+        JWT_SECRET,
+        algorithms=["HS256"],
+        options={"require": ["exp", "user_id"]},
     )
     return Viewer(claims["user_id"], claims["email"], claims["stripe_user_id"])
 
 
 @lru_cache(maxsize=4096)
 def _service_token(service: str, who: Viewer, period: int) -> str:
-    claims: dict[str, Any] = {"exp": period * TOKEN_RENEWED_S + TOKEN_LIFE_S, "email": who.email, "role": "user"}
+    claims: dict[str, Any] = {
+        "exp": period * TOKEN_RENEWED_S + TOKEN_LIFE_S,
+        "email": who.email,
+        "role": "user",
+    }
     claims |= {"userId": who.stripe_user_id} if service == "stripe" else {"id": who.user_id}
     return jwt.encode(claims, SERVICE_SECRETS[service], algorithm="HS256")
 
