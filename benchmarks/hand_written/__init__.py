@@ -1,0 +1,1 @@
+"""The same answers without GraphQL, by hand with FastAPI and aiohttp: the measure of what is cheap."""

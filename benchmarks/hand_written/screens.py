@@ -1,0 +1,307 @@
+"""The screens: what each asks of the services, side by side where it can, and how the answers are joined."""
+
+import asyncio
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from benchmarks.hand_written.rows import (
+    FILING,
+    Row,
+    cents,
+    charge,
+    claim,
+    cursor,
+    document,
+    dollars,
+    finding,
+    global_id,
+    is_paid_out,
+    optional_dollars,
+    optional_time,
+    sixteen_fields,
+    ten_fields,
+)
+from benchmarks.hand_written.services import Services, Viewer, time_text
+from benchmarks.hand_written.timeline import timeline
+
+PAGE = 100
+WINDOW = timedelta(days=30)
+WITHOUT_MONEY = {"failed", "cancelled", "refunded"}
+GRAVEST_FIRST = ("critical", "high", "medium", "low")
+SERVICES_SHOWN = (
+    ("refund-engine", "Refund Engine"),
+    ("integrations", "Integrations"),
+    ("cost-docs", "Cost Documentation"),
+    ("stripe", "Stripe Payments"),
+    ("mcde", "Manufacturing Cost Documents"),
+    ("predictor", "FBA Predictor"),
+)
+
+
+async def recoveries(services: Services, who: Viewer, count: int) -> Row:
+    """The list of claims with their submission, findings and charges: four calls."""
+    (found, as_of), (filings, filed_at), (findings, found_at), (charges, charged_at) = await asyncio.gather(
+        services.claims(who, count, 0, "created_at"),
+        services.filings(who),
+        services.findings(who),
+        services.charges(who),
+    )
+    of_claim = _by_claim(charges)
+    edges = []
+    for position, row in enumerate(found["data"]):
+        filing = filings.get(row["case_number"])
+        node = claim(row, as_of)
+        status = FILING[filing["status"]] if filing else "NOT_OPENED"
+        node["submission"] = {
+            "status": status,
+            "canSubmit": status == "NOT_SUBMITTED",
+            "expectedPayoutAt": optional_time(filing["expected_paid_date"]) if filing else None,
+            "asOf": filed_at,
+        }
+        node["detections"] = {"asOf": min(filed_at, found_at), "nodes": _findings(filing, findings)}
+        mine = of_claim.get(services.stripe_claim_ids.get(row["id"]), [])
+        node["payments"] = {"asOf": charged_at, "nodes": [charge(each) for each in mine[:3]]}
+        edges.append({"cursor": cursor(position), "node": node})
+    total = found["pagination"]["total"]
+    return {
+        "claims": {
+            "asOf": as_of,
+            "totalCount": total,
+            "isTruncated": False,
+            "pageInfo": {
+                "hasNextPage": len(edges) < total,
+                "hasPreviousPage": False,
+                "startCursor": cursor(0),
+                "endCursor": cursor(len(edges) - 1),
+            },
+            "edges": edges,
+        }
+    }
+
+
+async def dashboard(services: Services, who: Viewer, count: int, checked_at: str) -> Row:
+    """The first screen: seven calls, and one more for each claim shown."""
+    start = datetime.now(UTC) - WINDOW
+
+    async def with_documents() -> tuple[Any, str, list[tuple[Any, str]]]:
+        found, as_of = await services.claims(who, count, 0, "updated_at")
+        return found, as_of, await services.documents(who, [row["id"] for row in found["data"]])
+
+    (
+        (stats, stats_at),
+        (charges, charged_at),
+        (figures, figures_at),
+        (overview, overview_at),
+        (found, as_of, documents),
+        ((filings, filed_at), (findings, found_at)),
+    ) = await asyncio.gather(
+        services.get(who, "refund-engine", "/api/v1/claims/stats"),
+        services.charges(who),
+        services.get(who, "integrations", "/api/enhanced-detection/statistics"),
+        services.get(who, "cost-docs", "/api/v1/cost-docs/stats/overview"),
+        with_documents(),
+        asyncio.gather(services.filings(who), services.findings(who)),
+    )
+    of_claim = _by_claim(charges)
+    nodes = []
+    for row, (held, held_at) in zip(found["data"], documents, strict=True):
+        node = claim(row, as_of)
+        node["documents"] = {
+            "asOf": held_at,
+            "totalCount": held["total"],
+            "nodes": [document(each) for each in held["documents"][:3]],
+        }
+        filing = filings.get(row["case_number"])
+        node["detections"] = {"asOf": min(filed_at, found_at), "nodes": _findings(filing, findings)}
+        mine = of_claim.get(services.stripe_claim_ids.get(row["id"]), [])
+        node["payments"] = {"asOf": charged_at, "nodes": [charge(each) for each in mine[:3]]}
+        nodes.append(node)
+    return {
+        "dashboard": {
+            "claimMetrics": _claim_figures(stats["data"], stats_at),
+            "paymentMetrics": {
+                "asOf": charged_at,
+                "coversSince": time_text(start),
+                "totals": _totals(charges, start.isoformat()),
+            },
+            "detectionMetrics": _finding_figures(figures["data"], figures_at),
+            "documentMetrics": {"asOf": overview_at, "totalCount": overview["data"]["totalDocuments"]},
+            "recentClaims": {"asOf": as_of, "totalCount": found["pagination"]["total"], "nodes": nodes},
+            "health": _health(checked_at),
+        }
+    }
+
+
+async def one_claim(services: Services, who: Viewer, claim_id: str) -> Row:
+    """One claim with all that is known of it: six calls."""
+    (
+        (found, as_of),
+        (ledger, ledger_at),
+        (filings, filed_at),
+        (findings, found_at),
+        (charges, charged_at),
+        [(held, held_at)],
+    ) = await asyncio.gather(
+        services.get(who, "refund-engine", f"/api/v1/claims/{claim_id}"),
+        services.get(who, "refund-engine", f"/api/v1/ledger?limit=500&offset=0&case_id={claim_id}"),
+        services.filings(who),
+        services.findings(who),
+        services.charges(who),
+        services.documents(who, [claim_id]),
+    )
+    row = found["data"]
+    assert row["user_id"] == who.user_id, "the engine shows anybody's claim"
+    filing = filings.get(row["case_number"])
+    mine = _by_claim(charges).get(services.stripe_claim_ids.get(claim_id), [])
+    node = claim(row, as_of)
+    node["daysSincePurchase"] = row["days_since_purchase"]
+    node["customerHistoryScore"] = float(row["customer_history_score"])
+    node["submission"] = _submission(filing, filed_at)
+    oldest = min(ledger_at, filed_at, charged_at)
+    node["timeline"] = timeline(row, ledger["data"], filing, mine, oldest)
+    node["detections"] = {"asOf": min(filed_at, found_at), "nodes": _findings(filing, findings)}
+    node["documents"] = {
+        "asOf": held_at,
+        "totalCount": held["total"],
+        "nodes": [document(each) for each in held["documents"][:20]],
+    }
+    node["payments"] = {"asOf": charged_at, "nodes": [charge(each) for each in mine[:20]]}
+    return {"claim": node}
+
+
+async def long_list(services: Services, who: Viewer, rows: int) -> Row:
+    """Rows of ten fields, a hundred from each call."""
+    pages = await asyncio.gather(
+        *(services.claims(who, min(PAGE, rows), offset, "created_at") for offset in range(0, rows, PAGE))
+    )
+    return {
+        f"p{number}": {"nodes": [ten_fields(row) for row in found["data"]]}
+        for number, (found, _) in enumerate(pages)
+    }
+
+
+async def wide_list(services: Services, who: Viewer, rows: int) -> Row:
+    """A hundred rows six times over, from one call."""
+    found, as_of = await services.claims(who, rows, 0, "created_at")
+    answer: Row = {"nodes": [sixteen_fields(row, as_of) for row in found["data"]]}
+    for number in range(5):
+        answer[f"e{number}"] = [
+            {"cursor": cursor(position), "node": sixteen_fields(row, as_of)}
+            for position, row in enumerate(found["data"])
+        ]
+    return {"claims": answer}
+
+
+def _by_claim(charges: list[Row]) -> dict[int | None, list[Row]]:
+    of_claim = defaultdict(list)
+    for row in charges:
+        if row["claimId"] is not None:
+            of_claim[row["claimId"]].append(row)
+    return of_claim
+
+
+def _findings(filing: Row | None, findings: dict[str, Row]) -> list[Row]:
+    row = findings.get(filing["detection_result_id"]) if filing else None
+    return [finding(row)] if row else []
+
+
+def _submission(filing: Row | None, as_of: str) -> Row:
+    filing = filing or {}
+    currency = filing.get("currency", "USD")
+    status = FILING[filing["status"]] if filing else "NOT_OPENED"
+    return {
+        "status": status,
+        "canSubmit": status == "NOT_SUBMITTED",
+        "providerCaseId": filing.get("provider_case_id"),
+        "submittedAt": optional_time(filing.get("submission_date")),
+        "resolvedAt": optional_time(filing.get("resolution_date")),
+        "resolvedAmount": optional_dollars(filing.get("resolution_amount"), currency),
+        "resolutionNotes": filing.get("resolution_notes"),
+        "expectedAmount": optional_dollars(filing.get("expected_amount"), currency),
+        "expectedPayoutAt": optional_time(filing.get("expected_paid_date")),
+        "asOf": as_of,
+    }
+
+
+def _claim_figures(stats: Row, as_of: str) -> Row:
+    total, pending, processing, approved, rejected = (
+        int(stats[name]) for name in ("total", "pending", "processing", "approved", "rejected")
+    )
+    paid = total - pending - processing - approved - rejected
+    won = approved + paid
+    decided = won + rejected
+    average = stats["avg_prediction"]
+    return {
+        "asOf": as_of,
+        "totalCount": total,
+        "pendingCount": pending,
+        "processingCount": processing,
+        "approvedCount": approved,
+        "rejectedCount": rejected,
+        "paidCount": paid,
+        "successRate": won / decided if decided else None,
+        "averageSuccessProbability": None if average is None else float(average),
+        "claimedAmount": {"amount": stats["total_amount"] or "0.00", "currencyCode": "USD"},
+    }
+
+
+def _totals(charges: list[Row], start: str) -> list[Row]:
+    of_currency = defaultdict(list)
+    for row in charges:
+        if row["createdAt"] >= start:
+            of_currency[row["currency"]].append(row)
+    totals = []
+    for currency, rows in of_currency.items():
+        moved = [row for row in rows if row["status"] not in WITHOUT_MONEY]
+        recovered = sum(row["amountRecoveredCents"] for row in moved)
+        paid_out = sum(row["sellerPayoutCents"] for row in moved if is_paid_out(row))
+        shown = {
+            "count": len(rows),
+            "recoveredAmount": cents(recovered, currency),
+            "commissionAmount": cents(sum(row["platformFeeCents"] for row in moved), currency),
+            "payoutAmount": cents(sum(row["sellerPayoutCents"] for row in moved), currency),
+            "paidOutAmount": cents(paid_out, currency),
+        }
+        totals.append((recovered, shown))
+    return [shown for _, shown in sorted(totals, key=lambda total: total[0], reverse=True)]
+
+
+def _finding_figures(figures: Row, as_of: str) -> Row:
+    by_severity = figures["by_severity"]
+    return {
+        "asOf": as_of,
+        "totalCount": figures["total_anomalies"],
+        "openedCaseCount": figures["dispute_cases"],
+        "estimatedValue": dollars(figures["total_value"]),
+        "bySeverity": [
+            {"severity": severity.upper(), "count": by_severity[severity]["count"]}
+            for severity in GRAVEST_FIRST
+            if by_severity.get(severity, {}).get("count")
+        ],
+    }
+
+
+def _health(checked_at: str) -> Row:
+    """What a monitor would have found; there is none here."""
+    return {
+        "status": "HEALTHY",
+        "healthyCount": len(SERVICES_SHOWN),
+        "totalCount": len(SERVICES_SHOWN),
+        "checkedAt": checked_at,
+        "services": [
+            {
+                "id": global_id("ServiceHealth", name),
+                "name": name,
+                "displayName": display_name,
+                "status": "HEALTHY",
+                "reason": None,
+                "circuitState": "CLOSED",
+                "responseTimeMs": 1.0,
+                "consecutiveFailureCount": 0,
+                "lastCheckedAt": checked_at,
+                "lastHealthyAt": checked_at,
+            }
+            for name, display_name in SERVICES_SHOWN
+        ],
+    }
