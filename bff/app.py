@@ -122,7 +122,7 @@ def create_app(
     metrics.watch_audit(lambda: book.broken is not None)
     identity = Identity(settings, base, book=book, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
     metrics.watch_keys(identity.keys_age_s)
-    schema = build_schema(settings.limits)
+    schema = build_schema(settings.limits, settings.executor)
     rates = Rates(
         settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
     )

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import strawberry
 import structlog
@@ -225,16 +225,17 @@ class Schema(strawberry.federation.Schema):
 
 
 # What executes operations: whole levels at a time, or field by field as graphql-core does it by itself.
-EXECUTORS = {"levels": LevelExecutor, "stock": PerEvent}
+ExecutorName = Literal["levels", "stock"]
+EXECUTORS: dict[ExecutorName, type[PerEvent]] = {"levels": LevelExecutor, "stock": PerEvent}
 
 
-def build_schema(limits: LimitSettings | None = None, executor: str = "levels") -> Schema:
+def build_schema(limits: LimitSettings | None = None, executor: ExecutorName = "levels") -> Schema:
     """The executable schema, one per process, limits and executor; `schema.graphql` is printed from it."""
     return _built(limits or LimitSettings(), executor)
 
 
 @functools.cache
-def _built(limits: LimitSettings, executor: str) -> Schema:
+def _built(limits: LimitSettings, executor: ExecutorName) -> Schema:
     kept = KeptDocuments()
     schema = Schema(
         query=Query,

@@ -7,7 +7,7 @@ Read once, in `bff/main.py`. The names of the services' addresses are those of t
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AnyHttpUrl,
@@ -214,6 +214,10 @@ class Settings(AuditSettings):
         description="Part of that budget kept for putting the answer together, in seconds.",
     )
     limits: LimitSettings = LimitSettings()
+    executor: Literal["levels", "stock"] = Field(
+        default="levels",
+        description="What executes operations: whole levels of objects at once, or graphql-core by itself.",
+    )
     rates: RateSettings = RateSettings()
     sockets: SocketSettings = SocketSettings()
     tls: TlsSettings = TlsSettings()
