@@ -28,6 +28,9 @@ drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean c
 	.venv/bin/python -m pytest -m slow --timeout 600
 	HYPOTHESIS_EXAMPLES=300 .venv/bin/python -m pytest tests/graph/test_no_unexplained_null.py
 
+differential: $(READY) ## Hold the executor against graphql-core's own with 5,000 operations (part of the tests with fewer)
+	DIFFERENTIAL_EXAMPLES=5000 .venv/bin/python -m pytest tests/execution/test_same_answers.py --timeout 1200
+
 hostile: $(READY) ## Attack a BFF over real sockets, with a client beside it that must not wait (part of drills)
 	.venv/bin/python -m pytest -m slow tests/hostile --timeout 120 -rP
 
@@ -76,4 +79,4 @@ $(READY): pyproject.toml uv.lock
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	@touch $@
 
-.PHONY: help run test check clients drills hostile audit-deps soak format lint types layers schema-check schema contracts examples fix web
+.PHONY: help run test check clients drills differential hostile audit-deps soak format lint types layers schema-check schema contracts examples fix web

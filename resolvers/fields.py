@@ -10,7 +10,7 @@ All print `@requiresScopes` into the schema and check the scope before anything 
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -43,7 +43,7 @@ class UpstreamDirective:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How one loader answers a field of any number of objects: admit once, load a key of each, finish each."""
+    """How one loader answers a field, of any number of objects: admit once, ask for each, finish each."""
 
     loader: str  # attribute of `resolvers.loaders.Loaders`
     key: str | Callable[..., Any]  # attribute of the object, or a function of it and the arguments
@@ -63,13 +63,20 @@ class Loading:
         context.require(self.scope)
         context.spare(self.spared)
 
-    def load(self, context: Context, parent: Any, arguments: Mapping[str, Any]) -> Awaitable[Any] | None:
-        """What the loader will find for one object; None when there is nothing to ask for."""
-        if isinstance(self.key, str):
-            key = getattr(parent, self.key)
-        else:
-            key = self.key(parent, **{**self.defaults, **arguments})
-        return None if key is None else getattr(context.loaders, self.loader).load(key)
+    def ask(
+        self, context: Context, parents: Sequence[Any], arguments: Mapping[str, Any]
+    ) -> list[Awaitable[Any] | Exception | None]:
+        """What the loader will find for each object, or why it cannot be asked; None asks nobody."""
+        load = getattr(context.loaders, self.loader).load
+        given = {**self.defaults, **arguments}
+        asked: list[Awaitable[Any] | Exception | None] = []
+        for parent in parents:
+            try:
+                key = getattr(parent, self.key) if isinstance(self.key, str) else self.key(parent, **given)
+                asked.append(None if key is None else load(key))
+            except Exception as error:  # of this object alone
+                asked.append(error)
+        return asked
 
     def value(
         self, context: Context, field_name: str, parent: Any, found: Any, arguments: Mapping[str, Any]
@@ -145,7 +152,9 @@ def loads(
         @wraps(finish)
         async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
             loading.admit(info.context)
-            asked = loading.load(info.context, self, arguments)
+            [asked] = loading.ask(info.context, [self], arguments)
+            if isinstance(asked, Exception):
+                raise asked
             found = None if asked is None else await asked
             return loading.value(info.context, info.field_name, self, found, arguments)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
 from graphql import (
@@ -41,7 +41,7 @@ class LevelExecutor(PerEvent):
         self,
         return_type: GraphQLObjectType,
         field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo,
+        info: GraphQLResolveInfo[Any],
         path: Path,
         result: Any,
         position_context: Any,
@@ -57,9 +57,9 @@ class LevelExecutor(PerEvent):
         self,
         return_type: GraphQLList[Any],
         field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo,
+        info: GraphQLResolveInfo[Any],
         path: Path,
-        result: Iterable[Any],
+        result: AsyncIterable[Any] | Iterable[Any],
         position_context: Any,
     ) -> Any:
         if info.parent_type.name.startswith("__"):

@@ -54,9 +54,12 @@ class Leaves(Values):
     def __init__(self, type_: GraphQLLeafType, *, non_null: bool) -> None:
         super().__init__(non_null=non_null)
         self._type = type_
-        class_, self._fit = AS_IT_IS.get(type_.name, (None, _all))
         self._null = frozenset() if non_null else frozenset({NONE})
-        self._as_it_is = self._null | {class_} if class_ else frozenset()
+        self._as_it_is: frozenset[type] = frozenset()
+        self._fit: Callable[[Sequence[Any]], bool] = _all
+        if type_.name in AS_IT_IS:
+            class_, self._fit = AS_IT_IS[type_.name]
+            self._as_it_is = self._null | {class_}
         self._classes: set[type] = set()  # of values that the type has coerced
         self._names = _names(type_)
 

@@ -44,7 +44,7 @@ class Places(ABC):
         """Write a completed value to its place."""
 
     @abstractmethod
-    def info(self, run: Run, index: int) -> GraphQLResolveInfo:
+    def info(self, run: Run, index: int) -> GraphQLResolveInfo[Any]:
         """What graphql-core tells a resolver about the field."""
 
 
@@ -53,7 +53,9 @@ class Entry(Places):
 
     __slots__ = ("_info", "_path", "value")
 
-    def __init__(self, field: Field, type_: GraphQLOutputType, info: GraphQLResolveInfo, path: Path) -> None:
+    def __init__(
+        self, field: Field, type_: GraphQLOutputType, info: GraphQLResolveInfo[Any], path: Path
+    ) -> None:
         self.field, self.type = field, type_
         self._info, self._path = info, path
         self.value: Any = None
@@ -70,7 +72,7 @@ class Entry(Places):
     def put(self, index: int, value: Any) -> None:
         self.value = value
 
-    def info(self, run: Run, index: int) -> GraphQLResolveInfo:
+    def info(self, run: Run, index: int) -> GraphQLResolveInfo[Any]:
         return self._info
 
 
@@ -119,7 +121,7 @@ class InObjects(Places):
         for row, value in zip(self._level.rows, values, strict=True):
             row[key] = value
 
-    def info(self, run: Run, index: int) -> GraphQLResolveInfo:
+    def info(self, run: Run, index: int) -> GraphQLResolveInfo[Any]:
         return run.info(self.field, self.path(index))
 
 
@@ -154,7 +156,7 @@ class InLists(Places):
         which, item = self._home(index)
         self.lists[which][item] = value
 
-    def info(self, run: Run, index: int) -> GraphQLResolveInfo:
+    def info(self, run: Run, index: int) -> GraphQLResolveInfo[Any]:
         return self._places.info(run, self._at(self._home(index)[0]))
 
     def _home(self, index: int) -> tuple[int, int]:
@@ -186,5 +188,5 @@ class Some(Places):
     def put(self, index: int, value: Any) -> None:
         self._places.put(self._which[index], value)
 
-    def info(self, run: Run, index: int) -> GraphQLResolveInfo:
+    def info(self, run: Run, index: int) -> GraphQLResolveInfo[Any]:
         return self._places.info(run, self._which[index])

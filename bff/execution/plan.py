@@ -32,7 +32,9 @@ class Plans:
         self._conditions = sorted(found.variables)  # the variables that say which fields are asked for
         self._fields: dict[tuple[object, ...], Resolved] = {}
 
-    def field(self, executor: LevelExecutor, info: GraphQLResolveInfo, details: FieldDetailsList) -> Resolved:
+    def field(
+        self, executor: LevelExecutor, info: GraphQLResolveInfo[Any], details: FieldDetailsList
+    ) -> Resolved:
         """The field that a value belongs to, with what is asked below it."""
         given = executor.variable_values.coerced
         key = (
@@ -55,7 +57,7 @@ class _Conditions(Visitor):
 
     def enter_directive(self, directive: DirectiveNode, *_: Any) -> None:
         if directive.name.value in CONDITIONS:
-            values = [argument.value for argument in directive.arguments]
+            values = [argument.value for argument in directive.arguments or ()]
             self.variables |= {value.name.value for value in values if isinstance(value, VariableNode)}
 
 

@@ -40,7 +40,7 @@ class Run:
             raise self._failure
         return self._rest(entry) if self._pending else entry.value
 
-    def info(self, field: Field, path: Path) -> GraphQLResolveInfo:
+    def info(self, field: Field, path: Path) -> GraphQLResolveInfo[Any]:
         """What graphql-core tells a resolver about a field."""
         return self.executor.build_resolve_info(field.definition, field.nodes, field.parent, path)
 

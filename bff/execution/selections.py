@@ -224,7 +224,7 @@ class Loaded(Field):
             run.later(self._load(run, places, objects, refused, {}))
         else:
             # Before anything is awaited, so that the loader finds the keys of all levels in one batch.
-            asked = [_outcome(self.loading.load, context, each, arguments) for each in objects]
+            asked = self.loading.ask(context, objects, arguments)
             run.later(self._load(run, places, objects, asked, arguments))
         return None
 
@@ -278,7 +278,7 @@ def field_of(
         field.attribute = declared.python_name
     elif resolver and resolver.self_parameter and len(resolver.signature.parameters) == 1:
         field = Method(executor, parent, rank, key, details)
-        field.work_out = resolver.wrapped_func
+        field.work_out = resolver
     else:
         field = Resolved(executor, parent, rank, key, details)
     return field

@@ -1,7 +1,7 @@
 """How values that were found become part of the answer, a column at a time.
 
-Most columns are as they should be, and that is seen at once. Only one that is not is looked at value by value,
-by graphql-core's own rules and in its words.
+Most columns are as they should be, and that is seen at once. Only one that is not is looked at value by
+value, by graphql-core's own rules and in its words.
 """
 
 from __future__ import annotations

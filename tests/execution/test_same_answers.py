@@ -1,8 +1,8 @@
 """The same answers as graphql-core's own executor: whatever is asked, whatever was found, whatever fails.
 
 Each example is a document that hypothesis made from the schema, and a world of random objects: nulls where
-none may be, words that no enum has, properties that raise, loaders that fail. Both executors answer it; the data,
-the order of its keys, and the errors must be equal. `make differential` runs 5,000 of them.
+none may be, words that no enum has, properties that raise, loaders that fail. Both executors answer it; the
+data, the order of its keys, and the errors must be equal. `make differential` runs 5,000 of them.
 """
 
 import asyncio
@@ -235,7 +235,9 @@ def _random_loading(loading: Loading, name: str, field: GraphQLField) -> Loading
 def _loading_resolver(loading: Loading, name: str) -> Callable[..., Any]:
     async def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         loading.admit(info.context)
-        asked = loading.load(info.context, source, {})
+        [asked] = loading.ask(info.context, [source], {})
+        if isinstance(asked, Exception):
+            raise asked
         assert asked is not None
         return loading.value(info.context, name, source, await asked, {})
 
