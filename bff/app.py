@@ -35,6 +35,7 @@ from bff.http_guard import (
     origins_allowed,
 )
 from bff.identity import Identity, KeysLearned
+from bff.in_flight import InFlight
 from bff.machines import Machine
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
@@ -72,6 +73,7 @@ log = structlog.get_logger()
 BUDGET_HEADER = "x-request-budget"
 UPSTREAMS_HEADER = "x-upstreams"
 COST_HEADER = "x-cost"
+COALESCE_HEADER = "x-coalesce"
 REHEARSAL_HEADER = "x-rehearse"
 REHEARSAL_SCOPE = "faults:rehearse"
 NO_FAULTS: Mapping[str, Fault] = {}
@@ -123,6 +125,7 @@ def create_app(
     identity = Identity(settings, base, book=book, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
     metrics.watch_keys(identity.keys_age_s)
     schema = build_schema(settings.limits, settings.executor)
+    in_flight = InFlight()
     rates = Rates(
         settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
     )
@@ -161,6 +164,7 @@ def create_app(
             directory=directory,
             workshop=workshop,
             documents=documents,
+            in_flight=in_flight,
             on_operation=metrics.operation_ended,
             on_limit=on_limit,
             admission=rates.operation(None if viewer is NOBODY else viewer, connection.state.answer_headers),
@@ -170,6 +174,7 @@ def create_app(
             trail=book.trail(connection, viewer.user_id, machine.name if machine else None),
             tell_upstreams=UPSTREAMS_HEADER in connection.headers,
             tell_cost=COST_HEADER in connection.headers,
+            alone=connection.headers.get(COALESCE_HEADER, "").lower() == "no",
             on_forbidden=lambda scope: identity.refusals.scope(connection, scope, viewer.user_id),
             sees_schema=settings.dev,
             router_scopes=settings.router_scopes,

@@ -8,7 +8,7 @@ refusals      one row per source, viewer, kind and minute, with a count: a flood
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from starlette.requests import HTTPConnection
@@ -34,6 +34,7 @@ class Trail:
 
     audit: Audit
     who: Entry
+    given: list[tuple[str, str]] = field(default_factory=list)  # what was read: field, object
 
     async def begun(self, mutation: str, object_id: str | None) -> str:
         """A mutation that is about to be worked on; a name for it, to be given to `ended`.
@@ -53,6 +54,7 @@ class Trail:
 
     def read(self, field: str, object_id: str) -> None:
         """Something was handed out that opens more than it shows."""
+        self.given.append((field, object_id))
         self.audit.note(replace(self.who, kind=Kind.READ, action=field, object_id=object_id, outcome="DONE"))
 
 

@@ -36,6 +36,7 @@ HEADERS_TAKEN = (
     "idempotency-key",
     "traceparent",
     "x-apollo-operation-name",
+    "x-coalesce",
     "x-cost",
     "x-rehearse",
     "x-request-budget",

@@ -212,6 +212,12 @@ class Schema(strawberry.federation.Schema):
             return PreExecutionError(data=None, errors=[GraphQLError(str(exc), original_error=exc)])
         return refused
 
+    async def _execute_operation(self, execution_context: Any, *how: Any) -> Any:
+        ours: Context = execution_context.context
+        execute = functools.partial(super()._execute_operation, execution_context, *how)
+        execution_context.result = await ours.in_flight.execute(execution_context, execute)
+        return execution_context.result
+
     def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[Any]:
         """Answer `_entities`: each representation by its type's `resolve_reference`, each failing alone.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,8 +45,18 @@ class Admission(Protocol):
     async def price(self, cost: int) -> None: ...
 
 
+class InFlight(Protocol):
+    """Executes identical queries of one viewer once; `bff/in_flight.py`."""
+
+    async def execute(self, execution: Any, execute: Callable[[], Awaitable[Any]]) -> Any: ...
+
+
 class Trail(Protocol):
     """Writes down what an operation does; `bff/audit.py`."""
+
+    @property
+    def given(self) -> Sequence[tuple[str, str]]:
+        """What was read so far: field, object."""
 
     async def begun(self, mutation: str, object_id: str | None) -> str: ...
 
@@ -72,6 +82,7 @@ class Context(BaseContext):
     health: HealthMonitor
     directory: Directory
     documents: Documents
+    in_flight: InFlight
     on_operation: OnOperation
     workshop: Workshop
     on_limit: OnLimit
@@ -83,6 +94,7 @@ class Context(BaseContext):
     transport: str = "http"  # or websocket, sse, multipart
     tell_upstreams: bool = False  # whether the client asked for `extensions.upstreams`
     tell_cost: bool = False  # whether the client asked for `extensions.cost`
+    alone: bool = False  # whether the client asked not to share an execution
     on_forbidden: OnForbidden = lambda _: None
     on_event: Callable[[], None] = lambda: None  # told that an event of a stream begins
     router_scopes: bool = False  # whether `_service` says which scopes fields need

@@ -210,6 +210,20 @@ async def test_a_signed_link_is_noted(audited: Audited):
     assert link not in str(row)
 
 
+async def test_a_link_that_two_requests_share_is_two_rows(audited: Audited):
+    """Both were handed it, though it was made once."""
+    listed = await audited.bff.ask("{ documents(first: 1) { nodes { id } } }")
+    document_id = listed.data["documents"]["nodes"][0]["id"]
+    audited.bff.calls()
+
+    answers = await asyncio.gather(*(audited.bff.ask("DocumentLink", id=document_id) for _ in range(2)))
+
+    assert [bool(answer.data["document"]["signedUrl"]["url"]) for answer in answers] == [True, True]
+    first, second = await audited.rows()
+    assert facts(first, "action", "object_id") == facts(second, "action", "object_id")
+    assert first["support_code"] != second["support_code"]
+
+
 async def test_reads_are_no_rows(audited: Audited):
     """A table of every read would drown what matters."""
     await audited.bff.ask("Dashboard")
