@@ -24,7 +24,7 @@ from bff.per_event import PerEvent
 
 
 class LevelExecutor(PerEvent):
-    """Executes levels. Root fields, and what introspection asks, are graphql-core's own work."""
+    """Executes levels. Root fields are graphql-core's own work, and what `_field_by_field` names."""
 
     plans: Plans
 
@@ -46,7 +46,7 @@ class LevelExecutor(PerEvent):
         result: Any,
         position_context: Any,
     ) -> Any:
-        if return_type.name.startswith("__"):
+        if self._field_by_field(return_type):
             return super().complete_object_value(
                 return_type, field_details_list, info, path, result, position_context
             )
@@ -62,9 +62,14 @@ class LevelExecutor(PerEvent):
         result: AsyncIterable[Any] | Iterable[Any],
         position_context: Any,
     ) -> Any:
-        if info.parent_type.name.startswith("__"):
+        if self._field_by_field(info.parent_type):
             return super().complete_list_value(
                 return_type, field_details_list, info, path, result, position_context
             )
         field = self.plans.field(self, info, field_details_list)
         return Run(self).complete(field.part(return_type), result, Entry(field, return_type, info, path))
+
+    def _field_by_field(self, type_: GraphQLObjectType) -> bool:
+        """Whether graphql-core executes what is asked of a type: introspection, or all of it."""
+        watched = self.middleware_manager and self.middleware_manager.middlewares
+        return bool(type_.name.startswith("__") or watched or self.abort_signal)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Sequence
+from inspect import isawaitable
 from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,10 @@ class Objects(Values):
         is_of_type = self._type.is_type_of
         for index in self.there(run, values, places):
             try:
-                if is_of_type and not is_of_type(values[index], places.info(run, index)):
-                    raise invalid_return_type_error(self._type, values[index], places.field.details)
+                if is_of_type:
+                    check(
+                        is_of_type(values[index], places.info(run, index)), self._type, values[index], places
+                    )
             except Exception as error:  # told at its place
                 run.fail(places, index, error)
                 continue
@@ -113,8 +116,8 @@ class Abstracts(Values):
                 info = places.info(run, index)
                 name = resolve_type(value, info, self._type)
                 type_ = executor.ensure_valid_runtime_type(name, self._type, details, info, value)
-                if type_.is_type_of and not type_.is_type_of(value, info):
-                    raise invalid_return_type_error(type_, value, details)
+                if type_.is_type_of:
+                    check(type_.is_type_of(value, info), type_, value, places)
             except Exception as error:  # told at its place
                 run.fail(places, index, error)
                 continue
@@ -167,6 +170,19 @@ class Lists(Values):
             except Exception as error:  # told at its place
                 run.fail(places, index, error)
         return found
+
+
+def check(is_of_type: object, type_: GraphQLObjectType, value: Any, places: Places) -> None:
+    """See that an object is of its type.
+
+    Raises:
+        GraphQLError: it is not, in graphql-core's words.
+        TypeError: whether it is would have to be awaited.
+    """
+    if isawaitable(is_of_type):
+        raise TypeError(f"{type_.name}.is_type_of must answer at once.")
+    if not is_of_type:
+        raise invalid_return_type_error(type_, value, places.field.details)
 
 
 def spread(completed: Sequence[Any], found: Sequence[int], count: int) -> Sequence[Any]:
