@@ -5,6 +5,7 @@ pages of 100 that every field shares.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 
@@ -29,16 +30,19 @@ class PaymentLoaders(ClaimLoaders):
 
         async def batch(claim_ids: list[str]) -> list[Page[TransactionRecord] | Exception]:
             transactions = await self._transactions()
-            of_claim: defaultdict[int | None, list[TransactionRecord]] = defaultdict(list)
-            for transaction in transactions.rows:
-                of_claim[transaction.claim_id].append(transaction)
-            stripe_ids = await self.store.stripe_map.stripe_ids(claim_ids)
+            numbers = {row.claim_id for row in transactions.rows if row.claim_id is not None}
+            claim_of = await self.store.stripe_map.claim_ids(numbers)
+            of_claim: defaultdict[str | None, list[TransactionRecord]] = defaultdict(list)
+            for row in transactions.rows:
+                of_claim[claim_of.get(row.claim_id) if row.claim_id else None].append(row)
+            unread: Collection[str] = ()  # claims whose charges may lie beyond what was read
+            if not transactions.complete:
+                unread = await self.store.stripe_map.stripe_ids(set(claim_ids) - of_claim.keys())
 
             def found(claim_id: str) -> Page[TransactionRecord] | Exception:
-                stripe_id = stripe_ids.get(claim_id)
-                rows = of_claim[stripe_id] if stripe_id is not None else []
-                if stripe_id is not None and not rows and not transactions.complete:
+                if claim_id in unread:
                     return ResultTooLarge("stripe", "listTransactions")
+                rows = of_claim[claim_id]
                 return Page(rows, len(rows), transactions.as_of)
 
             return [found(claim_id) for claim_id in claim_ids]
