@@ -9,12 +9,10 @@ from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 
-from aiodataloader import DataLoader
-
 from clients.errors import ResultTooLarge
 from clients.stripe import AccountRecord, TransactionRecord
 from clients.transport import Answer, Page
-from resolvers.loaders.batching import Scan, Shared, loader, rows_between, scan, settled
+from resolvers.loaders.batching import Loader, Scan, Shared, rows_between, scan, settled
 from resolvers.loaders.claims import ClaimLoaders, MaybeClaim
 
 PAGE = 100
@@ -25,7 +23,7 @@ class PaymentLoaders(ClaimLoaders):
     """Whatever is asked of payments in one operation."""
 
     @cached_property
-    def payments_by_claim_id(self) -> DataLoader[str, Page[TransactionRecord]]:
+    def payments_by_claim_id(self) -> Loader[str, Page[TransactionRecord]]:
         """The charges for a claim, newest first; empty when it was never charged."""
 
         async def batch(claim_ids: list[str]) -> list[Page[TransactionRecord] | Exception]:
@@ -47,10 +45,10 @@ class PaymentLoaders(ClaimLoaders):
 
             return [found(claim_id) for claim_id in claim_ids]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def payment_by_id(self) -> DataLoader[int, Answer[TransactionRecord | None]]:
+    def payment_by_id(self) -> Loader[int, Answer[TransactionRecord | None]]:
         """The charge with a number; an answer of None says that the viewer has none such."""
 
         async def batch(payment_ids: list[int]) -> list[Answer[TransactionRecord | None] | Exception]:
@@ -63,10 +61,10 @@ class PaymentLoaders(ClaimLoaders):
                 for payment_id in payment_ids
             ]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def claim_by_stripe_id(self) -> DataLoader[int, MaybeClaim]:
+    def claim_by_stripe_id(self) -> Loader[int, MaybeClaim]:
         """The viewer's claim behind one of stripe's integers; None when this API recorded none."""
 
         async def batch(stripe_ids: list[int]) -> list[MaybeClaim | Exception]:
@@ -78,7 +76,7 @@ class PaymentLoaders(ClaimLoaders):
 
             return await settled(map(claim_of, stripe_ids))  # type: ignore[return-value]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
     def payment_account(self) -> Shared[Answer[AccountRecord] | None]:
@@ -94,8 +92,7 @@ class PaymentLoaders(ClaimLoaders):
         page = await rows_between(
             self._transactions_page if status is None else in_state, offset, end, page_size=PAGE
         )
-        for row in page.rows:
-            self.payment_by_id.prime(row.id, Answer(row, page.as_of))
+        self.payment_by_id.bring((row.id, Answer(row, page.as_of)) for row in page.rows)
         return page
 
     async def payments_since(self, start: datetime | None) -> Scan[TransactionRecord]:
