@@ -2,8 +2,7 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import strawberry
 from strawberry import UNSET
@@ -26,16 +25,19 @@ After = Annotated[str | None, strawberry.argument(description="Cursor to continu
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether more items follow.")
     has_previous_page: bool = strawberry.field(description="Whether items precede.")
-    start_cursor: str | None = strawberry.field(
-        description="Cursor of the first item; null when the page is empty."
-    )
-    end_cursor: str | None = strawberry.field(
-        description="Cursor of the last item; null when the page is empty."
-    )
+    offset: strawberry.Private[int]
+    count: strawberry.Private[int]
+
+    @strawberry.field(description="Cursor of the first item; null when the page is empty.")
+    def start_cursor(self) -> str | None:
+        return cursor(self.offset) if self.count else None
+
+    @strawberry.field(description="Cursor of the last item; null when the page is empty.")
+    def end_cursor(self) -> str | None:
+        return cursor(self.offset + self.count - 1) if self.count else None
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The part of a list that `first` and `after` ask for."""
 
     first: int
@@ -59,17 +61,12 @@ def window(first: int, after: str | None = None, *, at_most: int = PAGE_SIZE_MAX
 
 def cursor(position: int) -> str:
     """The cursor of the item at a position, counted from 0."""
-    return base64.b64encode(f"offset:{position}".encode()).decode()
+    return binascii.b2a_base64(b"offset:%d" % position, newline=False).decode()
 
 
 def page_info(offset: int, count: int, *, has_next_page: bool) -> PageInfo:
     """Where a page of `count` items lies that begins at `offset`."""
-    return PageInfo(
-        has_next_page=has_next_page,
-        has_previous_page=offset > 0,
-        start_cursor=cursor(offset) if count else None,
-        end_cursor=cursor(offset + count - 1) if count else None,
-    )
+    return PageInfo(has_next_page=has_next_page, has_previous_page=offset > 0, offset=offset, count=count)
 
 
 def _position(after: str) -> int:

@@ -36,7 +36,7 @@ class Node:
 
 def global_id(type_name: str, key: object) -> strawberry.ID:
     """The id of an object."""
-    return strawberry.ID(base64.b64encode(f"{type_name}:{key}".encode()).decode())
+    return strawberry.ID(binascii.b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode())
 
 
 def type_and_key(value: str) -> tuple[str, str]:

@@ -21,8 +21,10 @@ class Money:
 
 def money(amount: Decimal, currency: str = USD) -> Money:
     """Money of an amount in major units; two decimals at least, more where the owner sent more."""
-    if amount.as_tuple().exponent > -2:  # type: ignore[operator]  # finite: records refuse NaN
-        amount = amount.quantize(CENT)
+    if not amount.same_quantum(CENT):  # most are; to ask for the exponent is dear
+        exponent = amount.as_tuple().exponent
+        if exponent > -2:  # type: ignore[operator]  # finite: records refuse NaN
+            amount = amount.quantize(CENT)
     return Money(amount=amount, currency_code=currency.upper())
 
 
@@ -33,4 +35,4 @@ def optional_money(amount: Decimal | None, currency: str = USD) -> Money | None:
 
 def cents(amount_cents: int, currency: str) -> Money:
     """Money of whole cents, divided exactly."""
-    return Money(amount=Decimal(amount_cents).scaleb(-2), currency_code=currency.upper())
+    return Money(amount=amount_cents * CENT, currency_code=currency.upper())

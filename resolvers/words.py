@@ -43,11 +43,11 @@ class Words(Generic[E]):
 
     def value(self, word: str) -> E:
         """What a word means."""
-        value = self._meanings.get(word)
-        if value is None:
+        try:
+            return self._meanings[word]
+        except KeyError:
             self._log_unknown(word)
             return self._unknown
-        return value
 
     def word(self, value: E, *, argument: str) -> str:
         """The word to send for a value in a filter.

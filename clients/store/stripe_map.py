@@ -1,9 +1,11 @@
 """Which integer stripe knows a claim by.
 
 Stripe names claims by 32-bit integers, everybody else by UUID. The map is a table, never a hash: 31 bits
-collide, and stripe answers a colliding id with the other claim's money. Rows are never changed or deleted.
+collide, and stripe answers a colliding id with the other claim's money. Rows are never changed or deleted,
+so what was read once is known; that a row is missing is not, for a charge may enter it at any moment.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -17,6 +19,7 @@ from clients.store.database import Database
 from clients.store.tables import LARGEST_STRIPE_ID, stripe_claim_ids
 
 LIST_PATIENCE_S = 600.0  # an operator waits for it, not an answer
+CLAIMS_KEPT = 100_000  # in memory, 20 MB of it; the least recently used go first
 
 log = structlog.get_logger()
 
@@ -27,6 +30,7 @@ class StripeMap:
     def __init__(self, database: Database, *, first_id: int | None) -> None:
         self._database = database
         self._first_id = first_id
+        self._known: OrderedDict[int, str] = OrderedDict()  # the claims behind stripe's integers
 
     async def stripe_ids(self, claim_ids: Collection[str]) -> dict[str, int]:
         """Stripe's integers of these claims; a claim that was never charged has none and is left out.
@@ -42,13 +46,26 @@ class StripeMap:
     async def claim_ids(self, stripe_ids: Collection[int]) -> dict[int, str]:
         """The claims behind stripe's integers; one that this API did not record is left out.
 
+        The database is asked only for those that it has not told before.
+
         Raises:
             StoreUnavailable: the database did not answer within a second.
         """
-        query = select(stripe_claim_ids.c.stripe_id, stripe_claim_ids.c.claim_id).where(
-            stripe_claim_ids.c.stripe_id.in_(stripe_ids)
-        )
-        return {row.stripe_id: row.claim_id for row in await self._database.read(query)}
+        found = {number: claim_id for number in stripe_ids if (claim_id := self._known.get(number))}
+        if len(found) < len(stripe_ids):
+            query = select(stripe_claim_ids.c.stripe_id, stripe_claim_ids.c.claim_id).where(
+                stripe_claim_ids.c.stripe_id.in_(set(stripe_ids) - found.keys())
+            )
+            found |= {row.stripe_id: row.claim_id for row in await self._database.read(query)}
+        self._keep(found)
+        return found
+
+    def _keep(self, claims: Mapping[int, str]) -> None:
+        for stripe_id, claim_id in claims.items():
+            self._known[stripe_id] = claim_id
+            self._known.move_to_end(stripe_id)
+        while len(self._known) > CLAIMS_KEPT:
+            self._known.popitem(last=False)
 
     async def stripe_id_of(self, claim_id: str) -> int:
         """Stripe's integer of a claim that is about to be charged; a new one if it has none yet.

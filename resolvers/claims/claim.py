@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry import UNSET
@@ -42,16 +41,14 @@ from resolvers.costs import (
     keyed,
     packed,
 )
+from resolvers.detections import DetectionConnection
+from resolvers.documents import DocumentConnection
 from resolvers.fields import asks, loads
 from resolvers.global_ids import Node, global_id, key_of
 from resolvers.loaders.documents import DocumentsKey
 from resolvers.money import Money, money
+from resolvers.payments import PaymentConnection
 from resolvers.words import Words, described
-
-if TYPE_CHECKING:
-    from resolvers.detections import DetectionConnection
-    from resolvers.documents import DocumentConnection
-    from resolvers.payments import PaymentConnection
 
 
 @strawberry.enum(
@@ -173,9 +170,7 @@ class Claim(Node):
     )
     def detections(
         self, found: Page[DetectionRecord], first: First = 20, after: After = UNSET
-    ) -> Annotated[DetectionConnection, strawberry.lazy("resolvers.detections")] | None:
-        from resolvers.detections import DetectionConnection
-
+    ) -> DetectionConnection | None:
         return DetectionConnection.of_rows(found.rows, window(first, after), found.total, found.as_of)
 
     @loads(
@@ -190,9 +185,7 @@ class Claim(Node):
     )
     def documents(
         self, found: Page[DocumentRecord], first: First = 20, after: After = UNSET
-    ) -> Annotated[DocumentConnection, strawberry.lazy("resolvers.documents")] | None:
-        from resolvers.documents import DocumentConnection
-
+    ) -> DocumentConnection | None:
         return DocumentConnection.of_page(found, window(first, after), listed=found.total or 0)
 
     @loads(
@@ -204,9 +197,7 @@ class Claim(Node):
     )
     def payments(
         self, found: Page[TransactionRecord], first: First = 20, after: After = UNSET
-    ) -> Annotated[PaymentConnection, strawberry.lazy("resolvers.payments")] | None:
-        from resolvers.payments import PaymentConnection
-
+    ) -> PaymentConnection | None:
         part = window(first, after)
         rows = found.rows[part.offset : part.end]
         return PaymentConnection.of_page(Page(rows, found.total, found.as_of), part)

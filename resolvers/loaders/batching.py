@@ -18,16 +18,36 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-def loader(batch: Callable[[list[K]], Awaitable[Sequence[T | Exception]]]) -> DataLoader[K, T]:
-    """A loader for one operation. `batch` gets distinct keys and answers in their order."""
+class Loader(DataLoader[K, T]):
+    """A loader for one operation, which is also told what other questions have brought."""
 
-    async def answers(keys: list[K]) -> list[Any]:
-        try:
-            return list(await batch(keys))
-        except Exception as error:  # raised where each key is used
-            return [error] * len(keys)
+    def __init__(self, batch: Callable[[list[K]], Awaitable[Sequence[T | Exception]]]) -> None:
+        """
+        Args:
+            batch: gets distinct keys and answers in their order.
+        """
 
-    return DataLoader(answers)
+        async def answers(keys: list[K]) -> list[Any]:
+            try:
+                return list(await batch(keys))
+            except Exception as error:  # raised where each key is used
+                return [error] * len(keys)
+
+        super().__init__(answers)
+        self._brought: list[Iterable[tuple[K, T]]] = []
+        self._known: dict[K, T] = {}
+
+    def bring(self, found: Iterable[tuple[K, T]]) -> None:
+        """Keys and values that need not be asked for again; looked at only when somebody loads a key."""
+        self._brought.append(found)
+
+    def load(self, key: K) -> asyncio.Future[T]:
+        while self._brought:
+            for brought, value in self._brought.pop(0):
+                self._known.setdefault(brought, value)
+        if key in self._known:
+            self.prime(key, self._known.pop(key))
+        return super().load(key)
 
 
 async def each(keys: Sequence[K], ask: Callable[[K], Awaitable[T]], *, at_once: int) -> list[T | Exception]:

@@ -6,12 +6,11 @@ show anybody's claim: the owner is compared here, and somebody else's claim is "
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
-
-from aiodataloader import DataLoader
 
 from clients.caller import Viewer
 from clients.directory import Clients
@@ -20,7 +19,7 @@ from clients.refund_engine import ClaimRecord, ClaimStatsRecord, LedgerRecord
 from clients.store.store import Store
 from clients.transport import Answer, Page
 from resolvers.global_ids import KEY_FORMS
-from resolvers.loaders.batching import Scan, Shared, each, loader, scan
+from resolvers.loaders.batching import Loader, Scan, Shared, each, scan
 
 MaybeClaim = Answer[ClaimRecord] | None
 
@@ -48,26 +47,26 @@ class ClaimLoaders:
         return type(self)(self.viewer, clients or self.clients, self.store)
 
     @cached_property
-    def claim_by_id(self) -> DataLoader[str, MaybeClaim]:
+    def claim_by_id(self) -> Loader[str, MaybeClaim]:
         """The viewer's claim with an id; None when there is none."""
 
         async def batch(claim_ids: list[str]) -> list[MaybeClaim | Exception]:
             return await self._claims(claim_ids, self.clients.refund_engine.claim, lambda claim: claim.id)
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def claim_by_case_number(self) -> DataLoader[str, MaybeClaim]:
+    def claim_by_case_number(self) -> Loader[str, MaybeClaim]:
         """The viewer's claim with a number; None when there is none."""
 
         async def batch(case_numbers: list[str]) -> list[MaybeClaim | Exception]:
             ask = self.clients.refund_engine.claim_by_case_number
             return await self._claims(case_numbers, ask, lambda claim: claim.case_number)
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def ledger_by_claim_id(self) -> DataLoader[str, Page[LedgerRecord]]:
+    def ledger_by_claim_id(self) -> Loader[str, Page[LedgerRecord]]:
         """All ledger rows of one claim, newest first. The claim is known to be the viewer's."""
 
         async def batch(claim_ids: list[str]) -> list[Page[LedgerRecord] | Exception]:
@@ -80,7 +79,7 @@ class ClaimLoaders:
                     return [Page(of_claim[key], len(of_claim[key]), page.as_of) for key in claim_ids]
             return await each(claim_ids, self._ledger, at_once=LEDGER_AT_ONCE)
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
     def claim_stats(self) -> Shared[Answer[ClaimStatsRecord]]:
@@ -124,7 +123,7 @@ class ClaimLoaders:
             answer = await ask(key)
             if answer is None or answer.value.user_id != self.viewer.user_id:
                 return None
-            self._remember(answer)
+            self._remember([answer.value], answer.as_of)
             return answer
 
         misses = [key for key in keys if key not in found]
@@ -136,13 +135,12 @@ class ClaimLoaders:
 
     def _remembered(self, page: Page[ClaimRecord]) -> Page[ClaimRecord]:
         rows = [row for row in page.rows if row.user_id == self.viewer.user_id]
-        for row in rows:
-            self._remember(Answer(row, page.as_of))
+        self._remember(rows, page.as_of)
         return replace(page, rows=rows)
 
-    def _remember(self, answer: Answer[ClaimRecord]) -> None:
-        self.claim_by_id.prime(answer.value.id, answer)
-        self.claim_by_case_number.prime(answer.value.case_number, answer)
+    def _remember(self, rows: Sequence[ClaimRecord], as_of: datetime) -> None:
+        self.claim_by_id.bring((row.id, Answer(row, as_of)) for row in rows)
+        self.claim_by_case_number.bring((row.case_number, Answer(row, as_of)) for row in rows)
 
     async def _ledger(self, claim_id: str) -> Page[LedgerRecord]:
         page = await self.clients.refund_engine.ledger_page(claim_id=claim_id, limit=LEDGER_ROWS_AT_MOST)

@@ -9,15 +9,13 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TypeVar
 
-from aiodataloader import DataLoader
-
 from clients.errors import ResultTooLarge
 from clients.integrations.connections import IntegrationRecord
 from clients.integrations.detections import DetectionRecord, DetectionStatisticsRecord
 from clients.integrations.disputes import DisputeRecord
 from clients.integrations.syncs import SyncRecord
 from clients.transport import Answer, Page
-from resolvers.loaders.batching import Scan, Shared, each, loader, scan, settled
+from resolvers.loaders.batching import Loader, Scan, Shared, each, scan, settled
 from resolvers.loaders.claims import ClaimLoaders, MaybeClaim
 
 T = TypeVar("T")
@@ -32,7 +30,7 @@ class DetectionLoaders(ClaimLoaders):
     """Whatever is asked of findings, filing cases and syncs in one operation."""
 
     @cached_property
-    def dispute_by_case_number(self) -> DataLoader[str, Answer[DisputeRecord | None]]:
+    def dispute_by_case_number(self) -> Loader[str, Answer[DisputeRecord | None]]:
         """The filing case with a claim's number; an answer of None says that there is none."""
 
         async def batch(case_numbers: list[str]) -> list[Answer[DisputeRecord | None] | Exception]:
@@ -40,10 +38,10 @@ class DetectionLoaders(ClaimLoaders):
             by_number = {dispute.case_number: dispute for dispute in disputes.rows}
             return [_found(disputes, by_number.get(number), "listDisputes") for number in case_numbers]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def dispute_by_detection_id(self) -> DataLoader[str, Answer[DisputeRecord | None]]:
+    def dispute_by_detection_id(self) -> Loader[str, Answer[DisputeRecord | None]]:
         """The filing case of a finding; an answer of None says that there is none."""
 
         async def batch(detection_ids: list[str]) -> list[Answer[DisputeRecord | None] | Exception]:
@@ -51,10 +49,10 @@ class DetectionLoaders(ClaimLoaders):
             by_detection = {dispute.detection_result_id: dispute for dispute in disputes.rows}
             return [_found(disputes, by_detection.get(key), "listDisputes") for key in detection_ids]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def detection_by_id(self) -> DataLoader[str, Answer[DetectionRecord | None]]:
+    def detection_by_id(self) -> Loader[str, Answer[DetectionRecord | None]]:
         """The finding with an id; an answer of None says that there is none."""
 
         async def batch(detection_ids: list[str]) -> list[Answer[DetectionRecord | None] | Exception]:
@@ -62,10 +60,10 @@ class DetectionLoaders(ClaimLoaders):
             by_id = {detection.id: detection for detection in detections.rows}
             return [_found(detections, by_id.get(key), "listDetectionResults") for key in detection_ids]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def detections_by_case_number(self) -> DataLoader[str, Page[DetectionRecord]]:
+    def detections_by_case_number(self) -> Loader[str, Page[DetectionRecord]]:
         """The findings that led to a claim: at most one, through the filing case with the claim's number."""
 
         async def batch(case_numbers: list[str]) -> list[Page[DetectionRecord] | Exception]:
@@ -88,10 +86,10 @@ class DetectionLoaders(ClaimLoaders):
 
             return [of_claim(number) for number in case_numbers]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def detections_by_sync_id(self) -> DataLoader[str, Scan[DetectionRecord]]:
+    def detections_by_sync_id(self) -> Loader[str, Scan[DetectionRecord]]:
         """The findings in the data of one sync, newest first."""
 
         async def batch(sync_ids: list[str]) -> list[Scan[DetectionRecord] | Exception]:
@@ -103,10 +101,10 @@ class DetectionLoaders(ClaimLoaders):
                 of_sync[detection.sync_id].append(detection)
             return [Scan(of_sync[key], detections.complete, detections.as_of) for key in sync_ids]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def claim_by_detection_id(self) -> DataLoader[str, MaybeClaim]:
+    def claim_by_detection_id(self) -> Loader[str, MaybeClaim]:
         """The claim made of a finding, through its filing case; None when none was made."""
 
         async def batch(detection_ids: list[str]) -> list[MaybeClaim | Exception]:
@@ -121,10 +119,10 @@ class DetectionLoaders(ClaimLoaders):
 
             return await settled(claim_of(dispute) for dispute in disputes)  # type: ignore[return-value]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def sync_by_id(self) -> DataLoader[str, Answer[SyncRecord] | None]:
+    def sync_by_id(self) -> Loader[str, Answer[SyncRecord] | None]:
         """The sync with an id; None when there is none. One older than the latest 100 has no start."""
 
         async def batch(sync_ids: list[str]) -> list[Answer[SyncRecord] | Exception | None]:
@@ -140,7 +138,7 @@ class DetectionLoaders(ClaimLoaders):
                 found |= dict(zip(misses, singles, strict=True))
             return [found[sync_id] for sync_id in sync_ids]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
     def detection_statistics(self) -> Shared[Answer[DetectionStatisticsRecord]]:
@@ -155,15 +153,13 @@ class DetectionLoaders(ClaimLoaders):
     async def detections_page(self, *, limit: int, offset: int, status: str | None) -> Page[DetectionRecord]:
         """As `Integrations.detections_page`; its rows need not be asked for again."""
         page = await self.clients.integrations.detections_page(limit=limit, offset=offset, status=status)
-        for row in page.rows:
-            self.detection_by_id.prime(row.id, Answer(row, page.as_of))
+        self.detection_by_id.bring((row.id, Answer(row, page.as_of)) for row in page.rows)
         return page
 
     async def syncs_page(self, *, limit: int, offset: int) -> Page[SyncRecord]:
         """As `Integrations.syncs_page`; its rows need not be asked for again."""
         page = await self.clients.integrations.syncs_page(limit=limit, offset=offset)
-        for row in page.rows:
-            self.sync_by_id.prime(row.sync_id, Answer(row, page.as_of))
+        self.sync_by_id.bring((row.sync_id, Answer(row, page.as_of)) for row in page.rows)
         return page
 
     @cached_property

@@ -7,12 +7,10 @@ asked four at a time, and only for claims that are known to be the viewer's, bec
 from dataclasses import dataclass
 from functools import cached_property
 
-from aiodataloader import DataLoader
-
 from clients.cost_docs import DocumentRecord, DocumentStatsRecord
 from clients.errors import UpstreamFailed
 from clients.transport import Answer, Page
-from resolvers.loaders.batching import Shared, each, loader, rows_between
+from resolvers.loaders.batching import Loader, Shared, each, rows_between
 from resolvers.loaders.claims import CLAIM_ID, ClaimLoaders
 
 MaybeDocument = Answer[DocumentRecord] | None
@@ -44,7 +42,7 @@ class DocumentLoaders(ClaimLoaders):
     """Whatever is asked of documents in one operation."""
 
     @cached_property
-    def documents_by_claim_id(self) -> DataLoader[DocumentsKey, Page[DocumentRecord]]:
+    def documents_by_claim_id(self) -> Loader[DocumentsKey, Page[DocumentRecord]]:
         """Documents of a claim that is known to be the viewer's, whoever attached them."""
 
         async def ask(key: DocumentsKey) -> Page[DocumentRecord]:
@@ -56,10 +54,10 @@ class DocumentLoaders(ClaimLoaders):
         async def batch(keys: list[DocumentsKey]) -> list[Page[DocumentRecord] | Exception]:
             return await each(keys, ask, at_once=AT_ONCE)
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def document_by_id(self) -> DataLoader[str, MaybeDocument]:
+    def document_by_id(self) -> Loader[str, MaybeDocument]:
         """A document that the viewer uploaded or that proves a claim of theirs; None when there is none."""
 
         async def ask(document_id: str) -> MaybeDocument:
@@ -69,10 +67,10 @@ class DocumentLoaders(ClaimLoaders):
         async def batch(document_ids: list[str]) -> list[MaybeDocument | Exception]:
             return await each(document_ids, ask, at_once=AT_ONCE)
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def link_by_document_id(self) -> DataLoader[str, Answer[DocumentRecord]]:
+    def link_by_document_id(self) -> Loader[str, Answer[DocumentRecord]]:
         """A document that the viewer may see, with a fresh signed link. Lists carry none."""
 
         async def ask(document_id: str) -> Answer[DocumentRecord]:
@@ -87,7 +85,7 @@ class DocumentLoaders(ClaimLoaders):
         async def batch(document_ids: list[str]) -> list[Answer[DocumentRecord] | Exception]:
             return await each(document_ids, ask, at_once=AT_ONCE)
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
     def document_stats(self) -> Shared[Answer[DocumentStatsRecord]]:
@@ -114,8 +112,7 @@ class DocumentLoaders(ClaimLoaders):
         except _SearchHidden:
             return await self._recent_uploads(offset, end)
         rows = [row for row in found.rows if row.uploaded_by == self.viewer.user_id]
-        for row in rows:
-            self.document_by_id.prime(row.id, Answer(row, found.as_of))
+        self.document_by_id.bring((row.id, Answer(row, found.as_of)) for row in rows)
         return Uploads(Page(rows, found.total, found.as_of), listed=found.total or 0, truncated=False)
 
     async def _recent_uploads(self, offset: int, end: int) -> Uploads:

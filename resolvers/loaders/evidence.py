@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from aiodataloader import DataLoader
-
 from clients.mcde import CostEstimateRecord, EvidenceValidationRecord
 from clients.predictor import ClaimFeatures, PredictionRecord
 from clients.refund_engine import ClaimRecord
 from clients.transport import Answer
 from resolvers.errors import BadUserInput
-from resolvers.loaders.batching import each, loader
+from resolvers.loaders.batching import Loader, each
 from resolvers.loaders.claims import CLAIM_ID, ClaimLoaders
 
 AT_ONCE = 4
@@ -29,7 +27,7 @@ class EvidenceLoaders(ClaimLoaders):
     """Whatever is judged in one operation."""
 
     @cached_property
-    def evidence_validation_by_document(self) -> DataLoader[EvidenceKey, Answer[EvidenceValidationRecord]]:
+    def evidence_validation_by_document(self) -> Loader[EvidenceKey, Answer[EvidenceValidationRecord]]:
         """Whether a document holds as evidence for its claim."""
 
         async def ask(key: EvidenceKey) -> Answer[EvidenceValidationRecord]:
@@ -41,10 +39,10 @@ class EvidenceLoaders(ClaimLoaders):
         async def batch(keys: list[EvidenceKey]) -> list[Answer[EvidenceValidationRecord] | Exception]:
             return await each(keys, ask, at_once=AT_ONCE)
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def cost_estimate_by_document(self) -> DataLoader[EvidenceKey, Answer[CostEstimateRecord]]:
+    def cost_estimate_by_document(self) -> Loader[EvidenceKey, Answer[CostEstimateRecord]]:
         """What the goods in a document cost to make."""
 
         async def ask(key: EvidenceKey) -> Answer[CostEstimateRecord]:
@@ -54,7 +52,7 @@ class EvidenceLoaders(ClaimLoaders):
         async def batch(keys: list[EvidenceKey]) -> list[Answer[CostEstimateRecord] | Exception]:
             return await each(keys, ask, at_once=AT_ONCE)
 
-        return loader(batch)
+        return Loader(batch)
 
     async def _own_claim(self, key: EvidenceKey) -> None:
         """Make sure that the claim is the viewer's: mcde itself looks at nobody.
@@ -69,7 +67,7 @@ class EvidenceLoaders(ClaimLoaders):
             )
 
     @cached_property
-    def live_prediction_by_claim(self) -> DataLoader[ClaimRecord, PredictionRecord]:
+    def live_prediction_by_claim(self) -> Loader[ClaimRecord, PredictionRecord]:
         """The predictor's present answer for a claim, one call for 100 claims."""
 
         async def ask(claims: tuple[ClaimRecord, ...]) -> list[PredictionRecord]:
@@ -88,7 +86,7 @@ class EvidenceLoaders(ClaimLoaders):
                     answers += predictions
             return answers
 
-        return loader(batch)
+        return Loader(batch)
 
 
 def _features(claim: ClaimRecord) -> ClaimFeatures:

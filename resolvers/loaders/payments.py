@@ -5,15 +5,14 @@ pages of 100 that every field shares.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
-
-from aiodataloader import DataLoader
 
 from clients.errors import ResultTooLarge
 from clients.stripe import AccountRecord, TransactionRecord
 from clients.transport import Answer, Page
-from resolvers.loaders.batching import Scan, Shared, loader, rows_between, scan, settled
+from resolvers.loaders.batching import Loader, Scan, Shared, rows_between, scan, settled
 from resolvers.loaders.claims import ClaimLoaders, MaybeClaim
 
 PAGE = 100
@@ -24,29 +23,32 @@ class PaymentLoaders(ClaimLoaders):
     """Whatever is asked of payments in one operation."""
 
     @cached_property
-    def payments_by_claim_id(self) -> DataLoader[str, Page[TransactionRecord]]:
+    def payments_by_claim_id(self) -> Loader[str, Page[TransactionRecord]]:
         """The charges for a claim, newest first; empty when it was never charged."""
 
         async def batch(claim_ids: list[str]) -> list[Page[TransactionRecord] | Exception]:
             transactions = await self._transactions()
-            of_claim: defaultdict[int | None, list[TransactionRecord]] = defaultdict(list)
-            for transaction in transactions.rows:
-                of_claim[transaction.claim_id].append(transaction)
-            stripe_ids = await self.store.stripe_map.stripe_ids(claim_ids)
+            numbers = {row.claim_id for row in transactions.rows if row.claim_id is not None}
+            claim_of = await self.store.stripe_map.claim_ids(numbers)
+            of_claim: defaultdict[str | None, list[TransactionRecord]] = defaultdict(list)
+            for row in transactions.rows:
+                of_claim[claim_of.get(row.claim_id) if row.claim_id else None].append(row)
+            unread: Collection[str] = ()  # claims whose charges may lie beyond what was read
+            if not transactions.complete:
+                unread = await self.store.stripe_map.stripe_ids(set(claim_ids) - of_claim.keys())
 
             def found(claim_id: str) -> Page[TransactionRecord] | Exception:
-                stripe_id = stripe_ids.get(claim_id)
-                rows = of_claim[stripe_id] if stripe_id is not None else []
-                if stripe_id is not None and not rows and not transactions.complete:
+                if claim_id in unread:
                     return ResultTooLarge("stripe", "listTransactions")
+                rows = of_claim[claim_id]
                 return Page(rows, len(rows), transactions.as_of)
 
             return [found(claim_id) for claim_id in claim_ids]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def payment_by_id(self) -> DataLoader[int, Answer[TransactionRecord | None]]:
+    def payment_by_id(self) -> Loader[int, Answer[TransactionRecord | None]]:
         """The charge with a number; an answer of None says that the viewer has none such."""
 
         async def batch(payment_ids: list[int]) -> list[Answer[TransactionRecord | None] | Exception]:
@@ -59,10 +61,10 @@ class PaymentLoaders(ClaimLoaders):
                 for payment_id in payment_ids
             ]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
-    def claim_by_stripe_id(self) -> DataLoader[int, MaybeClaim]:
+    def claim_by_stripe_id(self) -> Loader[int, MaybeClaim]:
         """The viewer's claim behind one of stripe's integers; None when this API recorded none."""
 
         async def batch(stripe_ids: list[int]) -> list[MaybeClaim | Exception]:
@@ -74,7 +76,7 @@ class PaymentLoaders(ClaimLoaders):
 
             return await settled(map(claim_of, stripe_ids))  # type: ignore[return-value]
 
-        return loader(batch)
+        return Loader(batch)
 
     @cached_property
     def payment_account(self) -> Shared[Answer[AccountRecord] | None]:
@@ -90,8 +92,7 @@ class PaymentLoaders(ClaimLoaders):
         page = await rows_between(
             self._transactions_page if status is None else in_state, offset, end, page_size=PAGE
         )
-        for row in page.rows:
-            self.payment_by_id.prime(row.id, Answer(row, page.as_of))
+        self.payment_by_id.bring((row.id, Answer(row, page.as_of)) for row in page.rows)
         return page
 
     async def payments_since(self, start: datetime | None) -> Scan[TransactionRecord]:

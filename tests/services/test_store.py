@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
+from clients.store import stripe_map
 from clients.store.store import Store
 
 ANNS_CLAIM = "d52fffb2-c7d7-4a79-afe2-b32619445ea7"
@@ -66,3 +68,48 @@ async def test_opening_again_keeps_the_rows(store):
     await store.open()
 
     assert await store.stripe_map.stripe_ids(list(ENTERED)) == ENTERED
+
+
+@pytest.fixture
+def asked(store: Store) -> list[tuple[int, ...]]:
+    """The values that queries so far have looked for."""
+    asked: list[tuple[int, ...]] = []
+
+    @event.listens_for(store.database.engine.sync_engine, "before_cursor_execute")
+    def keep(connection, cursor, statement, parameters, context, executemany) -> None:
+        if parameters:  # `BEGIN` and the like have none
+            asked.append(parameters)
+
+    return asked
+
+
+async def test_a_claim_is_asked_for_once(store, asked):
+    """Rows never change: one that was read costs no query again, and each seller still finds their own."""
+    await store.stripe_map.claim_ids([7])
+    assert await store.stripe_map.claim_ids([7, 2_147_483_647]) == {7: ANNS_CLAIM, 2_147_483_647: BOBS_CLAIM}
+    assert await store.stripe_map.claim_ids([7]) == {7: ANNS_CLAIM}
+    assert await store.stripe_map.claim_ids([2_147_483_647]) == {2_147_483_647: BOBS_CLAIM}
+    assert await store.stripe_map.claim_ids([]) == {}
+
+    assert asked == [(7,), (2_147_483_647,)]
+
+
+async def test_that_a_claim_is_missing_is_never_remembered(store, asked):
+    """Another replica may enter it at any moment; remembered as missing, its payment would stay hidden."""
+    assert await store.stripe_map.claim_ids([8]) == {}
+
+    await store.stripe_map.enter_stripe_ids({NEW_CLAIM: 8})
+
+    assert await store.stripe_map.claim_ids([8, 7]) == {8: NEW_CLAIM, 7: ANNS_CLAIM}
+
+
+async def test_memory_of_the_map_is_bounded(store, asked, monkeypatch):
+    """A table of millions must not become a process of gigabytes; what is used stays."""
+    monkeypatch.setattr(stripe_map, "CLAIMS_KEPT", 2)
+    await store.stripe_map.enter_stripe_ids({NEW_CLAIM: 8})
+    asked.clear()
+
+    for number in (7, 8, 7, 2_147_483_647, 7, 8):
+        assert set(await store.stripe_map.claim_ids([number])) == {number}
+
+    assert asked == [(7,), (8,), (2_147_483_647,), (8,)]
