@@ -1,0 +1,211 @@
+"""CPU microseconds of one upstream call, and of each part of it, against a bare server in another process.
+
+    .venv/bin/python benchmarks/upstream_calls.py [calls]
+
+row                    what is paid for
+plain aiohttp          `session.get` and `read`, with our headers: the measure of all others
+base alone             an `httpx.Request`, the last link of production, the answer read
+call, no network       the whole `Upstream.call`, its last link answering at once
+call                   the whole `Upstream.call`; the body is taken as it is, not parsed
+... without X          the same, with one part of it left out
+
+All rows are measured in turn, three times, in one run; the least counts. A row's CPU is this process's own
+(`time.process_time`): what the server pays is not in it. Only ratios of one run mean anything.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import count
+from multiprocessing.connection import Connection
+from typing import Any, cast
+
+import aiohttp
+import httpx
+import structlog
+import uvloop
+from pydantic import TypeAdapter
+
+from bff.telemetry import configure_logging
+from clients.caller import Caller, Deadline, Viewer
+from clients.shelf import MemoryShelf
+from clients.transport import Upstream, UpstreamSettings, network
+
+BODY = (
+    b'{"data":['
+    + b",".join([b'{"id":"5e11e200-0a00-4000-8000-000000000001","n":%d}' % n for n in range(38)])
+    + b"]}"
+)
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"X-RateLimit-Limit: 1000000\r\nX-RateLimit-Remaining: 999999\r\nX-RateLimit-Reset: 4000000000\r\n"
+    b"Date: Tue, 01 Jan 2030 00:00:00 GMT\r\nConnection: keep-alive\r\n\r\n" % len(BODY)
+)
+AT_ONCE = (1, 16, 64)
+ROUNDS = 3
+VIEWER = Viewer(
+    user_id="5e11e200-0a00-4000-8000-000000000001",
+    email="ann@example.test",
+    name="Ann",
+    stripe_user_id=101,
+    scopes=frozenset(),
+    expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+)
+Ask = Callable[[int], Awaitable[object]]
+
+
+class Server(asyncio.Protocol):
+    """Answers every request with the same bytes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write((HEAD + BODY) * data.count(b"\r\n\r\n"))
+
+
+def serve(port_to: Connection) -> None:
+    async def run() -> None:
+        server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0, backlog=512)
+        port_to.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    uvloop.run(run())
+
+
+class AsItIs:
+    """In the place of a `TypeAdapter`: parsing is measured elsewhere."""
+
+    def validate_json(self, body: bytes) -> bytes:
+        return body
+
+
+class AtOnce(httpx.AsyncBaseTransport):
+    """A network that costs nothing."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "application/json"}, content=BODY)
+
+
+def settings_for(port: int) -> UpstreamSettings:
+    return UpstreamSettings.model_validate(
+        {
+            "base_url": f"http://127.0.0.1:{port}",
+            "jwt_secret": "a-secret-of-thirty-two-characters",
+            "in_flight": 100,
+            "timeout_s": 30,
+        }
+    )
+
+
+def call(upstream: Upstream, operation: str) -> Ask:
+    shape = cast(TypeAdapter[Any], AsItIs())
+    callers = [Caller(VIEWER, Deadline(3600)) for _ in range(64)]
+
+    async def ask(nth: int) -> object:
+        return await upstream.call(
+            callers[nth % 64], operation, "GET", "/api/v1/claims", shape, params={"limit": 20, "offset": nth}
+        )
+
+    return ask
+
+
+async def rows(port: int) -> dict[str, tuple[Ask, Callable[[], Awaitable[None]]]]:
+    settings = settings_for(port)
+    address = f"http://127.0.0.1:{port}/api/v1/claims"
+    headers = {"accept": "application/json", "authorization": "Bearer " + "x" * 250, "x-request-id": "c-1"}
+    session = aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=100, ttl_dns_cache=30)
+    )
+    base = network(settings)
+
+    async def plain(nth: int) -> object:
+        async with session.get(address, params={"limit": 20, "offset": nth}, headers=headers) as response:
+            return await response.read()
+
+    async def base_alone(nth: int) -> object:
+        request = httpx.Request("GET", address, params={"limit": 20, "offset": nth}, headers=headers)
+        response = await base.handle_async_request(request)
+        await response.aread()
+        await response.aclose()
+        return response.content
+
+    shelf = MemoryShelf()
+    await shelf.open()
+    whole = Upstream("refund-engine", settings, network(settings), shelf=shelf, reserve_s=0.05)
+    chain_only = Upstream("refund-engine", settings, AtOnce(), shelf=shelf, reserve_s=0.05)
+
+    async def close() -> None:
+        await session.close()
+        for each in (base, whole, chain_only):
+            await each.aclose()
+        await shelf.close()
+
+    async def nothing() -> None: ...
+
+    return {
+        "plain aiohttp": (plain, close),
+        "base alone": (base_alone, nothing),
+        "call, no network": (call(chain_only, "listClaims"), nothing),
+        "call": (call(whole, "listClaims"), nothing),
+        "call, kept nowhere": (call(whole, "listLedger"), nothing),
+        "call, not shared": (call(whole, "getDocument"), nothing),
+    }
+
+
+async def cpu_us(ask: Ask, calls: int, at_once: int, numbers: "count[int]") -> float:
+    async def client() -> None:
+        for _ in range(calls // at_once):
+            await ask(next(numbers))
+
+    started_s = time.process_time()
+    await asyncio.gather(*(client() for _ in range(at_once)))
+    return (time.process_time() - started_s) / (calls // at_once * at_once) * 1e6
+
+
+async def table(port: int, calls: int) -> str:
+    numbers = count()
+    asked = await rows(port)
+    found: dict[tuple[str, int], float] = {}
+    with structlog.contextvars.bound_contextvars(correlation_id="c-1", support_code="OP-1"):
+        for ask, _ in asked.values():
+            await cpu_us(ask, 200, 64, numbers)
+        for _ in range(ROUNDS):
+            for name, (ask, _) in asked.items():
+                for at_once in AT_ONCE:
+                    us = await cpu_us(ask, calls, at_once, numbers)
+                    found[name, at_once] = min(us, found.get((name, at_once), us))
+    for _, close in asked.values():
+        await close()
+    lines = [f"{'':<20}" + "".join(f"{f'{n} at once':>18}" for n in AT_ONCE)]
+    for name in asked:
+        us = [found[name, n] for n in AT_ONCE]
+        ratios = [found[name, n] / found["plain aiohttp", n] for n in AT_ONCE]
+        lines.append(
+            f"{name:<20}" + "".join(f"{u:>10.0f} {r:>5.2f} x" for u, r in zip(us, ratios, strict=True))
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+    port_here, port_there = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(port_there,), daemon=True)
+    server.start()
+    configure_logging(readable=False)
+    with open(os.devnull, "w") as sys.stdout:  # noqa: PTH123 # the log is written, and nobody reads it
+        try:
+            found = uvloop.run(table(port_here.recv(), calls))
+        finally:
+            server.terminate()
+            server.join()
+            sys.stdout = sys.__stdout__
+    sys.stdout.write(f"CPU µs a call, and how often that of plain aiohttp\n{found}\n")
+
+
+if __name__ == "__main__":
+    main()
