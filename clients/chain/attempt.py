@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-import aiohttp
 import httpx
 import structlog
 
@@ -57,9 +56,6 @@ class Attempt(httpx.AsyncBaseTransport):
         except TimeoutError as exc:
             outcome = "NO_ANSWER"
             raise httpx.ReadTimeout("no answer within the service's limit") from exc
-        except aiohttp.ClientError as exc:  # what is no HTTP at all stays aiohttp's own error
-            outcome = "NO_ANSWER"
-            raise httpx.RemoteProtocolError("no HTTP answer") from exc
         except Exception as exc:
             outcome = "NO_ANSWER"
             if isinstance(exc, httpx.RequestError) and never_left(exc):

@@ -18,6 +18,7 @@ import httpx
 
 from clients.caller import Deadline, Freshest, Viewer
 from clients.chain.question import MAYBE_DONE, VALUE, Question, question_of
+from clients.chain.request import address_of
 from clients.errors import ContractBroken
 from clients.failures import said_in
 from clients.freshness import FRESHNESS, OUTDATES
@@ -204,7 +205,9 @@ def _key(question: Question, request: httpx.Request) -> str | None:
     viewer = question.caller.viewer
     if viewer is None or question.freshness is None or question.writes:
         return None
-    asked = hashlib.sha256(b"\0".join((request.method.encode(), request.url.raw_path, request.content)))
+    asked = hashlib.sha256(
+        b"\0".join((request.method.encode(), address_of(request).encode(), request.content))
+    )
     return f"answer:{question.upstream}:{_who(viewer)}:{question.operation}:{asked.hexdigest()}"
 
 
