@@ -54,31 +54,38 @@ class _Broken(Exception):
     """An answer worth asking for again."""
 
 
+_POLICY = vars(
+    Retry(
+        total=1,
+        retry_on_exceptions=(
+            _Broken,
+            httpx.ConnectError,
+            httpx.ConnectTimeout,
+            httpx.ReadError,
+            httpx.WriteError,
+            httpx.RemoteProtocolError,
+        ),
+        status_forcelist=(
+            599,
+        ),  # none that is used: `validate_response` decides, for it sees the whole answer
+        allowed_methods=("GET", "POST", "PUT", "DELETE", "PATCH"),  # `Retries` has looked at idempotence
+    )
+)
+
+
 class _OneMore(Retry):
     """httpx-retries' policy for one call: one retry, if the budget allows it and the time left does."""
 
     def __init__(self, budget: RetryBudget, question: Question, *, after: "_OneMore | None" = None) -> None:
-        super().__init__(
-            total=1,
-            attempts_made=after.attempts_made + 1 if after else 0,
-            retry_on_exceptions=(
-                _Broken,
-                httpx.ConnectError,
-                httpx.ConnectTimeout,
-                httpx.ReadError,
-                httpx.WriteError,
-                httpx.RemoteProtocolError,
-            ),
-            status_forcelist=(599,),  # none that is used: `_check` decides, for it sees the whole answer
-            allowed_methods=("GET", "POST", "PUT", "DELETE", "PATCH"),  # `Retries` has looked at idempotence
-            validate_response=self._check,
-        )
+        vars(self).update(_POLICY)  # the library's own constructor costs more than the rest of the link
+        del self.validate_response  # an attribute there, None; a method here
+        self.attempts_made = after.attempts_made + 1 if after else 0
         self._budget = budget
         self._question = question
         self._after = after
         self.brought: httpx.Response | Exception | None = None  # by the attempt that was not good enough
 
-    def _check(self, response: httpx.Response) -> None:
+    def validate_response(self, response: httpx.Response) -> None:
         if response.status_code not in RETRIED_STATUSES or self._question.is_answer(response):
             return
         wait_s = retry_after_s(response)
