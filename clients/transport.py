@@ -21,7 +21,7 @@ import structlog
 from interlock import State
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from clients.caller import Caller, Freshest
+from clients.caller import Caller, Deadline, Freshest
 from clients.chain.breaker import BreakerSettings
 from clients.chain.links import chain
 from clients.chain.memory import IS_STALE, RECEIVED_AT
@@ -196,6 +196,7 @@ class Upstream:
             outdates=OUTDATES.get(operation, ()),
             freshness=FRESHNESS.get(operation),
             disguises=disguises,
+            deadline=Deadline(caller.deadline.remaining_s()),
             limit_s=limit_s,
             limit_ends_at_s=started_s + limit_s,
             read=lambda response: self._read(operation, response, shape),

@@ -112,7 +112,7 @@ class _OneMore(Retry):
 
     def _left_s(self) -> float:
         left_s = self._question.limit_ends_at_s - time.monotonic()
-        return min(left_s, self._question.caller.deadline.remaining_s())
+        return min(left_s, self._question.deadline.remaining_s())
 
 
 class Retries(httpx.AsyncBaseTransport):
