@@ -4,7 +4,7 @@
 
 row                    what is paid for
 plain aiohttp          `session.get` and `read`, with our headers: the measure of all others
-base alone             an `httpx.Request`, the last link of production, the answer read
+base alone             a request, the last link of production, the answer read
 call, no network       the whole `Upstream.call`, its last link answering at once
 call                   the whole `Upstream.call`; the body is taken as it is, not parsed
 ... without X          the same, with one part of it left out
@@ -33,6 +33,7 @@ from pydantic import TypeAdapter
 
 from bff.telemetry import configure_logging
 from clients.caller import Caller, Deadline, Viewer
+from clients.chain.request import Asked
 from clients.shelf import MemoryShelf
 from clients.transport import Upstream, UpstreamSettings, network
 
@@ -129,7 +130,13 @@ async def rows(port: int) -> dict[str, tuple[Ask, Callable[[], Awaitable[None]]]
             return await response.read()
 
     async def base_alone(nth: int) -> object:
-        request = httpx.Request("GET", address, params={"limit": 20, "offset": nth}, headers=headers)
+        request = Asked(
+            "GET",
+            f"{address}?limit=20&offset={nth}",
+            headers={"host": f"127.0.0.1:{port}", **headers},
+            content=b"",
+            extensions={},
+        )
         response = await base.handle_async_request(request)
         await response.aread()
         await response.aclose()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import orjson
@@ -197,14 +197,13 @@ class Upstream:
             freshness=FRESHNESS.get(operation),
             disguises=disguises,
             deadline=Deadline(caller.deadline.remaining_s()),
-            limit_s=limit_s,
             limit_ends_at_s=started_s + limit_s,
             read=lambda response: self._read(operation, response, shape),
         )
         content = b"" if body is None else orjson.dumps(body)
         request = Asked(
             method,
-            f"{self._base_url}{path}?{httpx.QueryParams(params)}" if params else self._base_url + path,
+            f"{self._base_url}{path}?{urlencode(params)}" if params else self._base_url + path,
             headers=self._headers(caller, method, content, idempotency_key=idempotency_key),
             content=content,
             extensions={"timeout": self._phases, "question": question},

@@ -1,15 +1,23 @@
-"""The last link in production: aiohttp's pool behind httpx's interface, which remembers no cookies."""
+"""The last link in production: aiohttp's pool behind httpx's interface, which remembers no cookies.
 
+aiohttp's pool and requests are used without `ClientSession` before them: what that adds (cookies, redirects,
+authentication, proxies, tracing) is not wanted here, and costs a third of the request. Its parts have no
+promised interface, hence the narrow range of aiohttp's versions in `pyproject.toml`.
+"""
+
+import asyncio
 import functools
 from collections.abc import AsyncIterator
 
 import aiohttp
 import httpx
+from yarl import URL
 
 from clients.chain.request import address_of
 
 DNS_KEPT_S = 30
 CHUNK_BYTES = 16 * 1024  # of a body that is read piece by piece
+ASKED_ANEW = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 
 
 class Network(httpx.AsyncBaseTransport):
@@ -24,7 +32,7 @@ class Network(httpx.AsyncBaseTransport):
             connections: open ones at most, to all hosts.
         """
         self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: aiohttp.TCPConnector | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and read the head of the answer; `aread` or `aiter_bytes` reads its body.
@@ -32,29 +40,55 @@ class Network(httpx.AsyncBaseTransport):
         Raises:
             httpx.RequestError: see `error_of`.
         """
-        if self._session is None:
-            self._session = aiohttp.ClientSession(  # not earlier: it belongs to the loop that runs
-                cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=DNS_KEPT_S),
-                auto_decompress=False,  # httpx does, and by the headers that it sees
-            )
-        waits: dict[str, float] = request.extensions.get("timeout", {})
         try:
-            answer = await self._session.request(
-                request.method,
-                address_of(request),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
-                data=request.content or None,
-                allow_redirects=False,
-                timeout=_timeout(waits.get("connect"), waits.get("read"), waits.get("pool")),
-            )
+            try:
+                answer = await self._send(request)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
+                if isinstance(exc, aiohttp.ClientConnectorError) or request.method not in ASKED_ANEW:
+                    raise
+                # The service closed a connection that lay idle, at the moment we took it: RFC 9112, 9.3.1.
+                answer = await self._send(request)
         except aiohttp.ClientError as exc:
             raise error_of(exc) from exc
         return _Answer(answer, request)
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
+        loop = asyncio.get_running_loop()
+        if self._pool is None:  # not earlier: it belongs to the loop that runs
+            self._pool = aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=DNS_KEPT_S)
+        asked = aiohttp.ClientRequest(
+            request.method,
+            URL(address_of(request)),
+            headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
+            data=request.content or None,
+            loop=loop,
+            response_class=aiohttp.ClientResponse,
+        )
+        waits: dict[str, float] = request.extensions.get("timeout", {})
+        timeout = _timeout(waits.get("connect"), waits.get("read"), waits.get("pool"))
+        try:
+            connection = await self._pool.connect(asked, traces=[], timeout=timeout)
+        except TimeoutError as exc:
+            raise aiohttp.ConnectionTimeoutError from exc
+        try:
+            assert connection.protocol is not None, "until it is closed"
+            connection.protocol.set_response_params(
+                skip_payload=request.method == "HEAD",
+                read_until_eof=True,
+                auto_decompress=False,  # httpx does, and by the headers that it sees
+                read_timeout=timeout.sock_read,
+            )
+            return await (await asked.send(connection)).start(connection)
+        except BaseException as exc:
+            connection.close()
+            await asked.close()  # the rest of its body
+            if isinstance(exc, OSError) and not isinstance(exc, aiohttp.ClientError | TimeoutError):
+                raise aiohttp.ClientOSError(*exc.args) from exc
+            raise
 
 
 class _Answer(httpx.Response):
@@ -77,6 +111,7 @@ class _Answer(httpx.Response):
                 self._whole = await self._answer.read()
             except aiohttp.ClientError as exc:
                 raise error_of(exc) from exc
+            self.is_closed = True  # at its end the connection went back to the pool
         return self._whole
 
 

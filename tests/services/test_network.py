@@ -39,8 +39,8 @@ async def server_that(answer: Answer) -> AsyncIterator[str]:
                 waiting = answer(head + await reader.readexactly(length), writer)
                 if waiting:
                     await waiting
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client has left, or the test has ended
         finally:
             writer.close()
 
@@ -159,6 +159,34 @@ async def test_a_redirect_is_an_answer(network):
         await response.aclose()
 
     assert (response.status_code, response.headers["location"], len(heard)) == (307, "/b", 1)
+
+
+@pytest.mark.parametrize(("method", "requests"), [("GET", 3), ("POST", 2)])
+async def test_a_connection_that_was_closed_as_it_was_taken(network, method, requests):
+    """A service that tidies idle connections up costs no error where asking anew is safe; no write is doubled."""
+    heard: list[bytes] = []
+
+    def answer(request, writer):
+        heard.append(request)
+        if len(heard) == 2:
+            writer.close()
+        else:
+            writer.write(HEAD % 2 + b"{}")
+
+    async def ask(address):
+        response = await network.handle_async_request(asked(address, method, **{"content-length": "0"}))
+        await response.aread()
+        await response.aclose()
+
+    async with server_that(answer) as address:
+        await ask(address)
+        if method == "GET":
+            await ask(address)
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await ask(address)
+
+    assert len(heard) == requests
 
 
 async def test_whoever_leaves_takes_the_connection_along(network):
