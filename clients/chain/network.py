@@ -50,6 +50,10 @@ class Network(httpx.AsyncBaseTransport):
                 answer = await self._send(request)
         except aiohttp.ClientError as exc:
             raise error_of(exc) from exc
+        except OSError as exc:
+            if isinstance(exc, TimeoutError) and exc.errno is None:  # of whoever waits, not of a socket
+                raise
+            raise httpx.ReadError(type(exc).__name__) from exc
         return _Answer(answer, request)
 
     async def aclose(self) -> None:
@@ -74,6 +78,7 @@ class Network(httpx.AsyncBaseTransport):
             connection = await self._pool.connect(asked, traces=[], timeout=timeout)
         except TimeoutError as exc:
             raise aiohttp.ConnectionTimeoutError from exc
+        answer = None
         try:
             assert connection.protocol is not None, "until it is closed"
             connection.protocol.set_response_params(
@@ -82,12 +87,13 @@ class Network(httpx.AsyncBaseTransport):
                 auto_decompress=False,  # httpx does, and by the headers that it sees
                 read_timeout=timeout.sock_read,
             )
-            return await (await asked.send(connection)).start(connection)
-        except BaseException as exc:
+            answer = await asked.send(connection)
+            return await answer.start(connection)
+        except BaseException:
+            if answer is not None:
+                answer.close()
+            asked.terminate()
             connection.close()
-            await asked.close()  # the rest of its body
-            if isinstance(exc, OSError) and not isinstance(exc, aiohttp.ClientError | TimeoutError):
-                raise aiohttp.ClientOSError(*exc.args) from exc
             raise
 
 

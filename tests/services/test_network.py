@@ -163,7 +163,7 @@ async def test_a_redirect_is_an_answer(network):
 
 @pytest.mark.parametrize(("method", "requests"), [("GET", 3), ("POST", 2)])
 async def test_a_connection_that_was_closed_as_it_was_taken(network, method, requests):
-    """A service that tidies idle connections up costs no error where asking anew is safe; no write is doubled."""
+    """Idle connections that a service closes cost no error where asking anew is safe, and no second write."""
     heard: list[bytes] = []
 
     def answer(request, writer):
