@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -208,6 +209,38 @@ async def test_whoever_leaves_takes_the_connection_along(network):
             asking.cancel()
             await gone.wait()
         assert asking.cancelled()
+
+
+async def test_four_hundred_who_leave_hold_no_connection():
+    """At whatever moment a client leaves: in the queue, while connecting, sending, waiting or reading."""
+
+    async def answer_in_pieces(_, writer):
+        for piece in (b"HTTP/1.1 200 OK\r\nContent-", b"Length: 4\r\n\r\n", b"ab", b"cd"):
+            writer.write(piece)
+            await asyncio.sleep(0.001)
+
+    async def ask(address, nth):
+        body = b"x" * 100_000 if nth % 3 == 0 else b""
+        method, told = ("POST", {"content-length": str(len(body))}) if body else ("GET", {})
+        response = await network.handle_async_request(asked(address, method, body, **told))
+        try:
+            return await response.aread()
+        finally:
+            await response.aclose()
+
+    network, dice = Network(connections=5), random.Random(1)
+    async with server_that(answer_in_pieces) as address:
+        for _ in range(20):
+            leaving = [asyncio.create_task(ask(address, nth)) for nth in range(20)]
+            for task in leaving:
+                await asyncio.sleep(dice.choice([0, 0, 0.001, 0.003]))
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+        async with asyncio.timeout(20):
+            answers = await asyncio.gather(*(ask(address, nth) for nth in range(20)))
+        await network.aclose()
+
+    assert answers == [b"abcd"] * 20
 
 
 async def test_a_second_request_waits_for_the_only_connection(network):
