@@ -7,19 +7,25 @@ plain aiohttp          `session.get` and `read`, with our headers: the measure o
 base alone             a request, the last link of production, the answer read
 call, no network       the whole `Upstream.call`, its last link answering at once
 call                   the whole `Upstream.call`; the body is taken as it is, not parsed
-... without X          the same, with one part of it left out
+... not logged         the same, and its event is below the level that is written
+... not kept           the same, of an operation that is shared while it is under way, and not kept
+... not shared         the same, of an operation that is neither
+... without X          the same, with one link of the chain left out
 
-All rows are measured in turn, three times, in one run; the least counts. A row's CPU is this process's own
+All rows are measured in turn, five times, in one run; the least counts. A row's CPU is this process's own
 (`time.process_time`): what the server pays is not in it. Only ratios of one run mean anything.
 """
 
 import asyncio
 import gc
+import logging
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from multiprocessing.connection import Connection
@@ -33,8 +39,16 @@ from pydantic import TypeAdapter
 
 from bff.telemetry import configure_logging
 from clients.caller import Caller, Deadline, Viewer
+from clients.chain.attempt import Attempt
+from clients.chain.breaker import Breaker, BreakerSettings
+from clients.chain.bulkhead import Bulkhead
+from clients.chain.memory import Memory
+from clients.chain.observed import Observed
+from clients.chain.rehearsal import Rehearsal
 from clients.chain.request import Asked
-from clients.shelf import MemoryShelf
+from clients.chain.retry import Retries
+from clients.quota import Quota
+from clients.shelf import MemoryShelf, Shelf
 from clients.transport import Upstream, UpstreamSettings, network
 
 BODY = (
@@ -48,7 +62,9 @@ HEAD = (
     b"Date: Tue, 01 Jan 2030 00:00:00 GMT\r\nConnection: keep-alive\r\n\r\n" % len(BODY)
 )
 AT_ONCE = (1, 16, 64)
-ROUNDS = 3
+ROUNDS = 5
+RESERVE_S = 0.05
+PLAIN, NOT_LOGGED = "plain aiohttp", "... not logged"
 VIEWER = Viewer(
     user_id="5e11e200-0a00-4000-8000-000000000001",
     email="ann@example.test",
@@ -116,18 +132,46 @@ def call(upstream: Upstream, operation: str) -> Ask:
     return ask
 
 
-async def rows(port: int) -> dict[str, tuple[Ask, Callable[[], Awaitable[None]]]]:
+def relinked(upstream: Upstream, base: httpx.AsyncBaseTransport, shelf: Shelf, left_out: str) -> Upstream:
+    """The same with one link of its chain left out: what `clients/chain/links.py` does, but for that."""
+    link: httpx.AsyncBaseTransport = Attempt(base, Quota(), reserve_s=RESERVE_S)
+    if left_out != "breaker":
+        link = Breaker(link, upstream.name, BreakerSettings())
+    if left_out != "retries":
+        link = Retries(link)
+    if left_out != "bulkhead":
+        link = Bulkhead(link, 100)
+    link = Observed(link, lambda _: None)
+    if left_out != "rehearsal":
+        link = Rehearsal(link)
+    upstream._chain = replace(upstream._chain, first=Memory(link, shelf, reserve_s=RESERVE_S))
+    return upstream
+
+
+async def rows(port: int, closing: AsyncExitStack) -> dict[str, Ask]:
     settings = settings_for(port)
     address = f"http://127.0.0.1:{port}/api/v1/claims"
     headers = {"accept": "application/json", "authorization": "Bearer " + "x" * 250, "x-request-id": "c-1"}
-    session = aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=100, ttl_dns_cache=30)
-    )
-    base = network(settings)
+    connector = aiohttp.TCPConnector(limit=100, ttl_dns_cache=30)
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), connector=connector)
+    closing.push_async_callback(session.close)
+    shelf = MemoryShelf()
+    await shelf.open()
+    closing.push_async_callback(shelf.close)
+
+    def over_sockets() -> httpx.AsyncBaseTransport:
+        base = network(settings)
+        closing.push_async_callback(base.aclose)
+        return base
+
+    def upstream(base: httpx.AsyncBaseTransport) -> Upstream:
+        return Upstream("refund-engine", settings, base, shelf=shelf, reserve_s=RESERVE_S)
 
     async def plain(nth: int) -> object:
         async with session.get(address, params={"limit": 20, "offset": nth}, headers=headers) as response:
             return await response.read()
+
+    base = over_sockets()
 
     async def base_alone(nth: int) -> object:
         request = Asked(
@@ -142,26 +186,19 @@ async def rows(port: int) -> dict[str, tuple[Ask, Callable[[], Awaitable[None]]]
         await response.aclose()
         return response.content
 
-    shelf = MemoryShelf()
-    await shelf.open()
-    whole = Upstream("refund-engine", settings, network(settings), shelf=shelf, reserve_s=0.05)
-    chain_only = Upstream("refund-engine", settings, AtOnce(), shelf=shelf, reserve_s=0.05)
-
-    async def close() -> None:
-        await session.close()
-        for each in (base, whole, chain_only):
-            await each.aclose()
-        await shelf.close()
-
-    async def nothing() -> None: ...
+    def without(left_out: str) -> Ask:
+        base = over_sockets()
+        return call(relinked(upstream(base), base, shelf, left_out), "listClaims")
 
     return {
-        "plain aiohttp": (plain, close),
-        "base alone": (base_alone, nothing),
-        "call, no network": (call(chain_only, "listClaims"), nothing),
-        "call": (call(whole, "listClaims"), nothing),
-        "call, kept nowhere": (call(whole, "listLedger"), nothing),
-        "call, not shared": (call(whole, "getDocument"), nothing),
+        PLAIN: plain,
+        "base alone": base_alone,
+        "call, no network": call(upstream(AtOnce()), "listClaims"),
+        "call": call(upstream(over_sockets()), "listClaims"),
+        NOT_LOGGED: call(upstream(over_sockets()), "listClaims"),
+        "... not kept": call(upstream(over_sockets()), "listLedger"),
+        "... not shared": call(upstream(over_sockets()), "getDocument"),
+        **{f"... without {link}": without(link) for link in ("rehearsal", "bulkhead", "retries", "breaker")},
     }
 
 
@@ -177,27 +214,26 @@ async def cpu_us(ask: Ask, calls: int, at_once: int, numbers: "count[int]") -> f
 
 async def table(port: int, calls: int) -> str:
     numbers = count()
-    asked = await rows(port)
     found: dict[tuple[str, int], float] = {}
-    with structlog.contextvars.bound_contextvars(correlation_id="c-1", support_code="OP-1"):
-        for ask, _ in asked.values():
-            await cpu_us(ask, 200, 64, numbers)
-        gc.collect()
-        gc.freeze()  # or one row or another pays for going through all that was imported
-        for _ in range(ROUNDS):
-            for name, (ask, _) in asked.items():
-                for at_once in AT_ONCE:
-                    us = await cpu_us(ask, calls, at_once, numbers)
-                    found[name, at_once] = min(us, found.get((name, at_once), us))
-    for _, close in asked.values():
-        await close()
-    lines = [f"{'':<20}" + "".join(f"{f'{n} at once':>18}" for n in AT_ONCE)]
+    async with AsyncExitStack() as closing:
+        asked = await rows(port, closing)
+        with structlog.contextvars.bound_contextvars(correlation_id="c-1", support_code="OP-1"):
+            for ask in asked.values():
+                await cpu_us(ask, 200, 64, numbers)
+            gc.collect()
+            gc.freeze()  # or one row or another pays for going through all that was imported
+            for _ in range(ROUNDS):
+                for name, ask in asked.items():
+                    configure_logging(
+                        readable=False, level=logging.WARNING if name == NOT_LOGGED else logging.INFO
+                    )
+                    for at_once in AT_ONCE:
+                        us = await cpu_us(ask, calls, at_once, numbers)
+                        found[name, at_once] = min(us, found.get((name, at_once), us))
+    lines = [f"{'':<22}" + "".join(f"{f'{n} at once':>18}" for n in AT_ONCE)]
     for name in asked:
-        us = [found[name, n] for n in AT_ONCE]
-        ratios = [found[name, n] / found["plain aiohttp", n] for n in AT_ONCE]
-        lines.append(
-            f"{name:<20}" + "".join(f"{u:>10.0f} {r:>5.2f} x" for u, r in zip(us, ratios, strict=True))
-        )
+        cells = [(found[name, n], found[name, n] / found[PLAIN, n]) for n in AT_ONCE]
+        lines.append(f"{name:<22}" + "".join(f"{us:>10.0f} {ratio:>5.2f} x" for us, ratio in cells))
     return "\n".join(lines)
 
 
@@ -206,7 +242,6 @@ def main() -> None:
     port_here, port_there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(port_there,), daemon=True)
     server.start()
-    configure_logging(readable=False)
     with open(os.devnull, "w") as sys.stdout:  # noqa: PTH123 # the log is written, and nobody reads it
         try:
             found = uvloop.run(table(port_here.recv(), calls))
