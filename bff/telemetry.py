@@ -5,6 +5,7 @@ token, a body or a name into one but the error text that a service gave (`said`)
 is struck out all the same: in names, in texts and in the traceback of an exception.
 """
 
+import functools
 import logging
 import re
 import secrets
@@ -87,13 +88,22 @@ def strike_out_secrets(
 ) -> MutableMapping[str, Any]:
     """A structlog processor: no value that is or looks like a secret reaches the log."""
     for name, value in event.items():
-        event[name] = STRUCK_OUT if _SECRET_NAMES.search(name) else _struck(value)
+        event[name] = STRUCK_OUT if _names_a_secret(name) else _struck(value)
     return event
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_a_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
 
 
 def _struck(value: Any) -> Any:
     if isinstance(value, str):
-        return _SECRET_TEXTS.sub(STRUCK_OUT, value)
+        # One of these is in whatever the pattern finds. Looking for them first takes a tenth of its time, and
+        # each upstream call has its event.
+        if "@" in value or "://" in value or "eyJ" in value or "Bearer " in value:
+            return _SECRET_TEXTS.sub(STRUCK_OUT, value)
+        return value
     if isinstance(value, list):
         return [_struck(item) for item in value]
     if isinstance(value, dict):

@@ -85,7 +85,10 @@ class Caller:
 
     def use_of(self, upstream: str) -> ServiceUse:
         """The account of one service, opened at the first call."""
-        return self.uses.setdefault(upstream, ServiceUse())
+        use = self.uses.get(upstream)
+        if use is None:
+            use = self.uses[upstream] = ServiceUse()
+        return use
 
     def leave(self) -> None:
         """Nobody waits for the answer any more: end what is under way, and let nothing begin."""

@@ -6,7 +6,6 @@ NotSent              our own chain kept the request back
 └── BulkheadFull     too many requests wait for it already
 """
 
-import aiohttp
 import httpx
 import orjson
 from httpx_retries import Retry
@@ -56,20 +55,12 @@ def error_of_transport(upstream: str, operation: str, exc: Exception) -> Upstrea
         )
         wait_s = exc.retry_after_s
         return kind(upstream, operation, retry_after_ms=None if wait_s is None else int(wait_s * 1000))
-    # A refused connection reaches us as httpx.ConnectTimeout; aiohttp's own error below it knows better.
-    timed_out = isinstance(exc, TimeoutError | httpx.ReadTimeout) or isinstance(exc.__cause__, TimeoutError)
+    timed_out = isinstance(exc, TimeoutError | httpx.TimeoutException)
     return (UpstreamTimeout if timed_out else UpstreamUnavailable)(upstream, operation)
 
 
 def never_left(exc: httpx.RequestError) -> bool:
-    """Whether a request surely reached nobody: refused, name not resolved, no connection in time.
-
-    httpx-aiohttp calls a connection that broke after sending a `ConnectTimeout` as well, so aiohttp's own
-    error below it is asked where there is one.
-    """
-    cause = exc.__cause__
-    if isinstance(cause, aiohttp.ClientError):
-        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    """Whether a request surely reached nobody: refused, name not resolved, no connection in time."""
     kept_back = NotSent | httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
     return isinstance(exc, kept_back | httpx.UnsupportedProtocol | httpx.LocalProtocolError)
 

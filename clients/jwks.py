@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import httpx
 import jwt
 import orjson
@@ -137,7 +136,7 @@ class IssuerKeys:
         try:
             async with asyncio.timeout(FETCH_LIMIT_S):  # httpx bounds each read, not the whole answer
                 keys = keys_in(await self._body())
-        except (httpx.HTTPError, aiohttp.ClientError, TimeoutError, UnusableKeys) as exc:
+        except (httpx.HTTPError, TimeoutError, UnusableKeys) as exc:
             self._failures += 1
             reason = str(exc) if isinstance(exc, UnusableKeys) else type(exc).__name__
             log.warning("issuer_keys.missed", reason=reason, failures=self._failures, kept=len(self._keys))

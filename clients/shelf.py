@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 from cashews import Cache
+from cashews.backends.memory import Memory
 from cashews.exceptions import CacheBackendInteractionError
 from redis.exceptions import RedisError
 
@@ -84,8 +85,9 @@ class MemoryShelf:
     state = "own"
 
     def __init__(self, entries: int = ENTRIES_AT_MOST) -> None:
-        self._cache = Cache()
-        self._cache.setup("mem://", size=entries, check_interval=0)  # the size bounds it: no sweeper
+        # Without `Cache` before it: what that offers (prefixes, tags, switches) is not used, and costs
+        # fifteen times what the dictionary does. The size bounds it: no sweeper.
+        self._cache = Memory(size=entries, check_interval=0)
 
     async def get(self, key: str) -> Kept | None:
         return Kept.unpacked(await self._cache.get(key))

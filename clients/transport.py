@@ -13,22 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import aiohttp
 import httpx
 import orjson
 import structlog
-from httpx_aiohttp import AiohttpTransport
 from interlock import State
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from clients.caller import Caller, Freshest
+from clients.caller import Caller, Deadline, Freshest
 from clients.chain.breaker import BreakerSettings
 from clients.chain.links import chain
 from clients.chain.memory import IS_STALE, RECEIVED_AT
+from clients.chain.network import Network
 from clients.chain.observed import Outcome
 from clients.chain.question import MAYBE_DONE, VALUE, Disguise, Question
+from clients.chain.request import Asked
 from clients.errors import ContractBroken, UpstreamError, UpstreamNotFound
 from clients.failures import error_of_answer, error_of_transport, said_in
 from clients.freshness import FRESHNESS, OUTDATES
@@ -40,6 +40,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # which tell its length even when there is none
 PROBLEMS_LOGGED = 5  # of a body in a shape that was not agreed
 
 
@@ -92,17 +93,8 @@ class Page(Generic[T]):
 
 
 def network(settings: UpstreamSettings) -> httpx.AsyncBaseTransport:
-    """The last link in production: aiohttp's pool, which remembers no cookies.
-
-    Both cookie jars are off: this one is a dummy, and httpx's belongs to `AsyncClient`, which is not
-    used. With either on, one seller's cookies travel with the next seller's call.
-    """
-    return AiohttpTransport(
-        client=lambda: aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=settings.connections, ttl_dns_cache=30),
-        )
-    )
+    """The last link in production; it opens no connection until the first call."""
+    return Network(connections=settings.connections)
 
 
 class Upstream:
@@ -127,6 +119,7 @@ class Upstream:
         """
         self.name = name
         self._base_url = str(settings.base_url).rstrip("/")
+        self._host = httpx.URL(self._base_url).netloc.decode()
         self._limit_s = settings.timeout_s
         self._phases = {"connect": settings.connect_timeout_s}  # the rest is bounded as a whole
         self._mint = TokenMint(name, settings.jwt_secret) if settings.jwt_secret else None
@@ -203,16 +196,16 @@ class Upstream:
             outdates=OUTDATES.get(operation, ()),
             freshness=FRESHNESS.get(operation),
             disguises=disguises,
-            limit_s=limit_s,
+            deadline=Deadline(caller.deadline.remaining_s()),
             limit_ends_at_s=started_s + limit_s,
             read=lambda response: self._read(operation, response, shape),
         )
-        request = httpx.Request(
+        content = b"" if body is None else orjson.dumps(body)
+        request = Asked(
             method,
-            self._base_url + path,
-            params=params or None,
-            headers=self._headers(caller, has_body=body is not None, idempotency_key=idempotency_key),
-            content=None if body is None else orjson.dumps(body),
+            f"{self._base_url}{path}?{urlencode(params)}" if params else self._base_url + path,
+            headers=self._headers(caller, method, content, idempotency_key=idempotency_key),
+            content=content,
             extensions={"timeout": self._phases, "question": question},
         )
         use = caller.use_of(self.name)
@@ -245,14 +238,16 @@ class Upstream:
         await self._chain.first.aclose()
 
     def _headers(
-        self, caller: Caller, *, has_body: bool, idempotency_key: str | None = None
+        self, caller: Caller, method: str, content: bytes, *, idempotency_key: str | None = None
     ) -> dict[str, str]:
-        headers = {"accept": "application/json"}
+        headers = {"host": self._host, "accept": "application/json"}
         correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
         if correlation_id:
             headers["x-request-id"] = correlation_id
-        if has_body:
+        if content:
             headers["content-type"] = "application/json"
+        if content or method in METHODS_WITH_BODY:
+            headers["content-length"] = str(len(content))
         if idempotency_key:
             headers["idempotency-key"] = idempotency_key
         if self._api_key:

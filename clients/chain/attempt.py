@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-import aiohttp
 import httpx
 import structlog
 
@@ -32,7 +31,7 @@ class Attempt(httpx.AsyncBaseTransport):
         viewer = question.caller.viewer
         if not self._quota.take(viewer.user_id if viewer else None):
             raise QuotaUsedUp(self._quota.resets_in_s)
-        tell_s = min(left_s, question.caller.deadline.remaining_s() - self._reserve_s)
+        tell_s = min(left_s, question.deadline.remaining_s() - self._reserve_s)
         request.headers[DEADLINE_HEADER] = str(max(0, int(tell_s * 1000)))
         question.caller.use_of(question.upstream).attempts += 1
         maybe_done_before = request.extensions.get(MAYBE_DONE, False)
@@ -57,9 +56,6 @@ class Attempt(httpx.AsyncBaseTransport):
         except TimeoutError as exc:
             outcome = "NO_ANSWER"
             raise httpx.ReadTimeout("no answer within the service's limit") from exc
-        except aiohttp.ClientError as exc:  # what is no HTTP at all stays aiohttp's own error
-            outcome = "NO_ANSWER"
-            raise httpx.RemoteProtocolError("no HTTP answer") from exc
         except Exception as exc:
             outcome = "NO_ANSWER"
             if isinstance(exc, httpx.RequestError) and never_left(exc):

@@ -10,14 +10,14 @@ that were read and understood are kept; a failure is never repeated.
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
 
 from clients.caller import Deadline, Freshest, Viewer
 from clients.chain.question import MAYBE_DONE, VALUE, Question, question_of
+from clients.chain.request import address_of
 from clients.errors import ContractBroken
 from clients.failures import said_in
 from clients.freshness import FRESHNESS, OUTDATES
@@ -58,7 +58,7 @@ class Memory(httpx.AsyncBaseTransport):
         key, freshness = _key(question, request), question.freshness
         if key is None or freshness is None or question.upstream in question.caller.rehearsed:
             # Whoever rehearses an outage wants to see its errors, and it is nobody else's outage.
-            return await self._within_deadline(question, lambda: self._live(request))
+            return await self._alone(question, request)
         wants_news = question.caller.wants_news
         written_until_s = await self._written_until_s(question)
         kept = await self._shelf.get(key) if freshness.stale_s and not wants_news else None
@@ -69,11 +69,8 @@ class Memory(httpx.AsyncBaseTransport):
             if repeated:
                 return repeated
         try:
-            response = await self._within_deadline(
-                question,
-                lambda: self._shared(key, question, request, written_until_s),
-                share=WAITED_SHARE if kept else 1.0,
-            )
+            wait_s = self._left_s(question) * (WAITED_SHARE if kept else 1.0)
+            response = await self._shared(key, question, request, written_until_s, wait_s)
         except (httpx.RequestError, ContractBroken):
             repeated = _repeated(question, kept, Freshest.STALE, request)
             if repeated:
@@ -94,7 +91,7 @@ class Memory(httpx.AsyncBaseTransport):
     async def _written(self, question: Question, viewer: Viewer, request: httpx.Request) -> httpx.Response:
         lasts_s = WORK_LASTS_S
         try:
-            response = await self._within_deadline(question, lambda: self._live(request))
+            response = await self._alone(question, request)
             if response.is_success:
                 lasts_s = 0.0
             return response
@@ -116,15 +113,16 @@ class Memory(httpx.AsyncBaseTransport):
             return 0.0
         return await self._shelf.written_until_s(_written_name(question.upstream, viewer, question.operation))
 
-    async def _within_deadline(
-        self, question: Question, ask: Callable[[], Awaitable[httpx.Response]], *, share: float = 1.0
-    ) -> httpx.Response:
+    def _left_s(self, question: Question) -> float:
         left_s = question.caller.deadline.remaining_s() - self._reserve_s
         if left_s <= 0:
             raise httpx.ReadTimeout("nothing left of the operation's budget")
+        return left_s
+
+    async def _alone(self, question: Question, request: httpx.Request) -> httpx.Response:
         try:
-            async with asyncio.timeout(left_s * share):
-                response = await ask()
+            async with asyncio.timeout(self._left_s(question)):
+                response = await self._live(request)
         except TimeoutError as exc:
             raise httpx.ReadTimeout("the operation's deadline has come") from exc
         question.caller.use_of(question.upstream).answers.add(Freshest.LIVE)
@@ -136,30 +134,32 @@ class Memory(httpx.AsyncBaseTransport):
         return response
 
     async def _shared(
-        self, key: str, question: Question, request: httpx.Request, written_until_s: float
+        self, key: str, question: Question, request: httpx.Request, written_until_s: float, wait_s: float
     ) -> httpx.Response:
         flight = self._flights.get(key)
         if flight is None or flight.asked_at_s <= written_until_s:
             asked_at_s = time.time()
-            deadline = Deadline(question.caller.deadline.remaining_s())  # whoever asks first may leave first
-            question = replace(question, caller=replace(question.caller, deadline=deadline))
-            request.extensions["question"] = question
             flight = self._flights[key] = _Flight(
                 asyncio.create_task(self._asked_and_kept(key, question, request, asked_at_s)),
-                deadline,
+                question.deadline,  # its own: whoever asks first may leave first
                 asked_at_s,
             )
             flight.task.add_done_callback(lambda _: self._landed(key, flight))
         flight.deadline.stretch_to(question.caller.deadline)
         flight.waiting += 1
         try:
-            await asyncio.wait([flight.task])  # which, unlike `await`, does not cancel it when we are
-            return flight.task.result()
+            # Which, unlike `await`, does not cancel it when we are, or when our time is up.
+            landed, _ = await asyncio.wait([flight.task], timeout=wait_s)
         finally:
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():  # whoever asked has left: so does the request
                 self._landed(key, flight)
                 flight.task.cancel()
+        if not landed:
+            raise httpx.ReadTimeout("the operation's deadline has come")
+        response = flight.task.result()
+        question.caller.use_of(question.upstream).answers.add(Freshest.LIVE)
+        return response
 
     async def _asked_and_kept(
         self, key: str, question: Question, request: httpx.Request, asked_at_s: float
@@ -204,7 +204,9 @@ def _key(question: Question, request: httpx.Request) -> str | None:
     viewer = question.caller.viewer
     if viewer is None or question.freshness is None or question.writes:
         return None
-    asked = hashlib.sha256(b"\0".join((request.method.encode(), request.url.raw_path, request.content)))
+    asked = hashlib.sha256(
+        b"\0".join((request.method.encode(), address_of(request).encode(), request.content))
+    )
     return f"answer:{question.upstream}:{_who(viewer)}:{question.operation}:{asked.hexdigest()}"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from clients.caller import Caller
+from clients.caller import Caller, Deadline
 from clients.errors import UpstreamRejected
 from clients.failures import text_in
 from clients.freshness import Freshness
@@ -36,8 +36,8 @@ class Question:
     writes: bool  # changes something there
     outdates: Sequence[str]  # the reads of this service whose answers it changes
     disguises: Sequence[Disguise]  # by which this service says something else than its status
-    limit_s: float  # the service's own: longest wait for the whole call, attempts and pauses included
-    limit_ends_at_s: float  # the same on the monotonic clock
+    deadline: Deadline  # the latest of those who wait for the answer: of one, until others join
+    limit_ends_at_s: float  # of the service: whole call, attempts and pauses included, on the monotonic clock
     read: Callable[[httpx.Response], object]  # a good answer's value; raises ContractBroken
 
     def is_answer(self, response: httpx.Response) -> bool:

@@ -7,7 +7,6 @@ a service fails altogether, that is all it gets on top of its traffic.
 import asyncio
 import random
 import time
-from functools import cached_property
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -55,30 +54,33 @@ class _Broken(Exception):
 
 
 class _OneMore(Retry):
-    """httpx-retries' policy for one call: one retry, if the budget allows it and the time left does."""
+    """httpx-retries' policy for one call: one retry, if the budget allows it and the time left does.
+
+    What is the same for every call stands at the class: the library's constructor would make it anew.
+    """
+
+    total = 1
+    allowed_methods = frozenset(
+        {"GET", "POST", "PUT", "DELETE", "PATCH"}
+    )  # `Retries` has looked at idempotence
+    status_forcelist = frozenset({599})  # none that is used: `validate_response` sees the whole answer
+    retryable_exceptions = (
+        _Broken,
+        httpx.ConnectError,
+        httpx.ConnectTimeout,
+        httpx.ReadError,
+        httpx.WriteError,
+        httpx.RemoteProtocolError,
+    )
 
     def __init__(self, budget: RetryBudget, question: Question, *, after: "_OneMore | None" = None) -> None:
-        super().__init__(
-            total=1,
-            attempts_made=after.attempts_made + 1 if after else 0,
-            retry_on_exceptions=(
-                _Broken,
-                httpx.ConnectError,
-                httpx.ConnectTimeout,
-                httpx.ReadError,
-                httpx.WriteError,
-                httpx.RemoteProtocolError,
-            ),
-            status_forcelist=(599,),  # none that is used: `_check` decides, for it sees the whole answer
-            allowed_methods=("GET", "POST", "PUT", "DELETE", "PATCH"),  # `Retries` has looked at idempotence
-            validate_response=self._check,
-        )
         self._budget = budget
         self._question = question
         self._after = after
+        self._exhausted: bool | None = True if after else None
         self.brought: httpx.Response | Exception | None = None  # by the attempt that was not good enough
 
-    def _check(self, response: httpx.Response) -> None:
+    def validate_response(self, response: httpx.Response) -> None:
         if response.status_code not in RETRIED_STATUSES or self._question.is_answer(response):
             return
         wait_s = retry_after_s(response)
@@ -86,11 +88,9 @@ class _OneMore(Retry):
             raise _Broken
 
     def is_exhausted(self) -> bool:
+        if self._exhausted is None:  # once per answer: time passes, and `_Broken` must not come out of here
+            self._exhausted = self._left_s() <= PAUSE_S[1] or not self._budget.allows()
         return self._exhausted
-
-    @cached_property
-    def _exhausted(self) -> bool:  # once per answer: time passes, and `_Broken` must not come out of here
-        return super().is_exhausted() or self._left_s() <= PAUSE_S[1] or not self._budget.allows()
 
     def increment(self) -> "_OneMore":
         self._budget.spend()
@@ -105,7 +105,7 @@ class _OneMore(Retry):
 
     def _left_s(self) -> float:
         left_s = self._question.limit_ends_at_s - time.monotonic()
-        return min(left_s, self._question.caller.deadline.remaining_s())
+        return min(left_s, self._question.deadline.remaining_s())
 
 
 class Retries(httpx.AsyncBaseTransport):

@@ -16,7 +16,7 @@ from bff.auth import DevIssuer
 from bff.sandbox.sandbox import DEV_SECRETS
 from bff.sandbox.seed import SELLERS
 from bff.settings import DEV_SECRET
-from bff.telemetry import configure_logging
+from bff.telemetry import configure_logging, strike_out_secrets
 
 ANN = SELLERS[0]
 MACHINE_KEY = "a-key-of-the-router-of-these-tests-and-no-other"
@@ -127,3 +127,34 @@ def test_what_libraries_log_is_written_as_ours(logged: Logged):
     assert "uvicorn.error" in text
     assert "ValueError" in text
     assert ANN.email not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("with eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2ln", "with [struck out]"),
+        ("Bearer abc", "Bearer [struck out]"),
+        ("at http://files.test/a?Signature=0123 now", "at [struck out] now"),
+        ("https://files.test/a?X-Amz-Date=1", "[struck out]"),
+        ("ann+1@example.test wrote", "[struck out] wrote"),
+        ("https://files.test/a", "https://files.test/a"),
+        ("a word @ a time, eyJ", "a word @ a time, eyJ"),
+    ],
+)
+def test_each_kind_of_secret_is_found_alone(text: str, written: str):
+    """Texts are only searched where one of a few words is in them: none may be missing among these words."""
+    event = {
+        "said": text,
+        "problems": [text],
+        "exception": [{"exc_value": text}],
+        "api_key": "a",
+        "status": 200,
+    }
+
+    assert strike_out_secrets(None, "info", event) == {
+        "said": written,
+        "problems": [written],
+        "exception": [{"exc_value": written}],
+        "api_key": "[struck out]",
+        "status": 200,
+    }

@@ -10,7 +10,6 @@ import struct
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-import aiohttp
 import httpx
 import pytest
 from pydantic import TypeAdapter
@@ -76,7 +75,7 @@ async def written(upstream, caller, *, operation="createClaim", method="POST", *
         (httpx.Response(200, text="<html>"), ContractBroken, True),
         (httpx.Response(201, json={"a": "no number"}), ContractBroken, True),
         (httpx.ConnectError("refused"), UpstreamUnavailable, False),
-        (httpx.ConnectTimeout("no connection"), UpstreamUnavailable, False),
+        (httpx.ConnectTimeout("no connection"), UpstreamTimeout, False),
         (httpx.ReadError("reset"), UpstreamUnavailable, True),
         (httpx.WriteError("broken pipe"), UpstreamUnavailable, True),
         (httpx.ReadTimeout("no answer"), UpstreamTimeout, True),
@@ -100,28 +99,6 @@ async def test_what_came_back_decides(
 
     read = await written(upstream, caller_for(ann), operation="asked", method="GET", disguises=NO)
     assert (type(read), read.maybe_done) == (kind, False)
-
-
-@pytest.mark.parametrize(
-    ("cause", "maybe_done"),
-    [
-        (aiohttp.ClientConnectorError(None, OSError(111, "refused")), False),
-        (aiohttp.ClientConnectorDNSError(None, OSError(-2, "not known")), False),
-        (aiohttp.ConnectionTimeoutError(), False),
-        (aiohttp.SocketTimeoutError(), True),
-        (aiohttp.ClientOSError(104, "reset by peer"), True),
-        (aiohttp.ServerDisconnectedError(), True),
-    ],
-)
-async def test_the_network_knows_better_than_its_wrapper(over, caller_for, ann, cause, maybe_done):
-    """httpx-aiohttp says `ConnectTimeout` to a refusal and to a reset: one was done, perhaps, one was not."""
-
-    async def breaks(_request):
-        raise httpx.ConnectTimeout("connection") from cause
-
-    upstream = over(httpx.MockTransport(breaks))
-
-    assert (await written(upstream, caller_for(ann))).maybe_done is maybe_done
 
 
 async def test_what_we_keep_back_is_not_done(make_upstream, caller_for, respx_router, ann):
