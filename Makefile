@@ -40,6 +40,12 @@ audit-deps: $(READY) ## Look for known vulnerabilities in what is locked, where 
 soak: $(READY) ## Run the soak for ten minutes (SOAK_S=… for another time): memory, tasks and sockets stay flat
 	SOAK_S=$(or $(SOAK_S),600) .venv/bin/python -m pytest -m slow tests/load/test_soak.py -rP
 
+bench: $(READY) ## What a request costs, beside an endpoint written by hand: 7 minutes (BENCH=quick: one)
+	.venv/bin/python -m benchmarks run $(or $(BENCH),full)
+
+bench-profile: $(READY) ## Where that goes, phase by phase (CASE=Dashboard for another operation)
+	.venv/bin/python -m benchmarks profile $(CASE)
+
 format: $(READY)
 	.venv/bin/ruff format --check
 
@@ -79,4 +85,4 @@ $(READY): pyproject.toml uv.lock
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	@touch $@
 
-.PHONY: help run test check clients drills differential hostile audit-deps soak format lint types layers schema-check schema contracts examples fix web
+.PHONY: help run test check clients drills differential hostile audit-deps soak bench bench-profile format lint types layers schema-check schema contracts examples fix web

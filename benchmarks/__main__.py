@@ -1,8 +1,10 @@
 """`python -m benchmarks run`, or `profile`: see the README beside this file."""
 
 import argparse
+import ctypes
 import json
 import os
+import signal
 from pathlib import Path
 
 from benchmarks.names import ASKED_FROM, HAND_WRITTEN
@@ -54,12 +56,15 @@ def _profile(told: argparse.Namespace) -> None:
 def _upstream(_: argparse.Namespace) -> None:
     import uvloop
 
+    _end_with_parent()
+
     from benchmarks.upstream import serve
 
     uvloop.run(serve())
 
 
 def _serve(told: argparse.Namespace) -> None:
+    _end_with_parent()
     if told.sampled:
         from benchmarks.sampling import sample_into
 
@@ -73,6 +78,11 @@ def _serve(told: argparse.Namespace) -> None:
         from benchmarks.servers import serve
 
         serve(told.server, told.port, told.services, stripe_claim_ids, told.db_url)
+
+
+def _end_with_parent() -> None:
+    """A run that is killed leaves no servers behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 _DO = {"run": _run, "profile": _profile, "upstream": _upstream, "serve": _serve}

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 from typing import cast
@@ -14,14 +13,6 @@ _ERRORS = b'"errors":['
 
 class Refused(Exception):
     """A server answered otherwise than with data."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """What some clients saw."""
-
-    latencies_s: list[float]  # of each request
-    duration_s: float
 
 
 class Client(asyncio.Protocol):
@@ -81,11 +72,14 @@ class Client(asyncio.Protocol):
         self.ended.set_exception(Refused(told[max(0, told.find(_ERRORS)) :][:2000].decode(errors="replace")))
 
 
-async def load(port: int, requests: list[bytes], *, clients: int, seconds: float) -> Load:
+async def load(port: int, requests: list[bytes], *, clients: int, seconds: float) -> list[float]:
     """Let clients ask at once; each ends with the first answer after `seconds`, or its first when later.
 
     Args:
         requests: the bytes of a request for each client, taken in turn.
+
+    Returns:
+        How long each request took, in seconds.
 
     Raises:
         Refused: an answer was not 200, or carried errors.
@@ -98,5 +92,4 @@ async def load(port: int, requests: list[bytes], *, clients: int, seconds: float
         )
         asking.append(client)
     await asyncio.gather(*(client.ended for client in asking))
-    latencies_s = [latency for client in asking for latency in client.latencies_s]
-    return Load(latencies_s, time.perf_counter() - began_s)
+    return [latency_s for client in asking for latency_s in client.latencies_s]

@@ -65,13 +65,13 @@ async def measure(
         Refused: an answer was not 200, or carried errors.
     """
     calls, cpu_s = setup.calls(), server.cpu_s()
-    seen = await load(server.port, requests, clients=clients, seconds=seconds)
+    latencies_s = await load(server.port, requests, clients=clients, seconds=seconds)
     spent_s, after = server.cpu_s() - cpu_s, setup.calls()
-    count = len(seen.latencies_s)
+    count = len(latencies_s)
     return Measured(
         requests=count,
         cpu_ms=spent_s / count * 1000,
-        latencies_s=seen.latencies_s,
+        latencies_s=latencies_s,
         rss_mb=server.rss_mb(),
         calls={
             name: (after[name] - calls.get(name, 0)) / count

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.names import ASKED_FROM, CONTROL, SERVED_ON
 
 STARTS_IN_S = 30.0
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def _start(
     written = closing.enter_context(log.open("w"))
     process = subprocess.Popen(  # noqa: S603  # ourselves
         [sys.executable, "-m", "benchmarks", "--core", str(core), *command],
+        cwd=ROOT,
         # A server's log is written as in production, to nowhere: a disk is not what is measured.
         stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
         stderr=written,
