@@ -58,26 +58,26 @@ class Case:
 
     name: str
     document: str
+    seller: int  # 0 has a hundred claims, 1 a thousand
+    path: str  # of the endpoint written by hand
     variables: dict[str, Any] = field(default_factory=dict)
-    seller: int = 0  # 0 has a hundred claims, 1 a thousand
-    path: str = ""  # of the endpoint written by hand
     leaves: int | None = None  # in the answer, where growth is measured
 
 
 def dashboard() -> Case:
     """The first screen: six branches, twenty claims with their documents, detections and payments."""
     document = stored_operations()["Dashboard"]
-    return Case("Dashboard (20 claims)", document, {"claimCount": 20}, path="/dashboard?claims=20")
+    return Case("Dashboard (20 claims)", document, 0, "/dashboard?claims=20", {"claimCount": 20})
 
 
 def recoveries() -> Case:
     """A hundred claims with their submission, detections and payments."""
-    return Case("Recoveries (100 claims)", RECOVERIES, path="/recoveries?claims=100")
+    return Case("Recoveries (100 claims)", RECOVERIES, 0, "/recoveries?claims=100")
 
 
 def long_list() -> Case:
     """A thousand rows of ten leaf fields: ten pages, which the graph reads side by side."""
-    return Case("list of 1,000 × 10", _rows(1000), seller=1, path="/list?rows=1000")
+    return Case("list of 1,000 × 10", _rows(1000), 1, "/list?rows=1000")
 
 
 def one_claim() -> Case:
@@ -85,13 +85,13 @@ def one_claim() -> Case:
     claim_id = _paid_claim()
     variables = {"id": global_id("Claim", claim_id)}
     return Case(
-        "CaseDetail (one claim)", stored_operations()["CaseDetail"], variables, path=f"/claim/{claim_id}"
+        "CaseDetail (one claim)", stored_operations()["CaseDetail"], 0, f"/claim/{claim_id}", variables
     )
 
 
 def nothing() -> Case:
     """What a request costs that asks nobody."""
-    return Case("{ __typename }", "{ __typename }", path="/typename")
+    return Case("{ __typename }", "{ __typename }", 0, "/typename")
 
 
 def cases() -> list[Case]:
@@ -102,18 +102,28 @@ def cases() -> list[Case]:
 def growing_rows() -> list[Case]:
     """10, 100, 1,000 and 10,000 leaf fields as more rows: ten of each, a further call for each hundred."""
     return [
-        Case(f"{rows} rows", _rows(rows), seller=1, path=f"/list?rows={rows}", leaves=rows * 10)
+        Case(f"{rows} rows", _rows(rows), 1, f"/list?rows={rows}", leaves=rows * 10)
         for rows in (1, 10, 100, 1000)
     ]
 
 
 def growing_fields() -> list[Case]:
-    """The same numbers with one call throughout: the last has each of a hundred claims six times over."""
-    wide = " ".join(f"e{n}: edges {{ cursor node {{ {SIXTEEN} }} }}" for n in range(5))
-    widest = f"{{ claims(first: 100) {{ nodes {{ {SIXTEEN} }} {wide} }} }}"
+    """About the same numbers of the same hundred rows; the last answer has each of them six times."""
+    edges = " ".join(f"e{n}: edges {{ cursor node {{ {SIXTEEN} }} }}" for n in range(5))
+    selected = {
+        "page": (
+            "asOf totalCount isTruncated pageInfo { hasNextPage hasPreviousPage startCursor endCursor }",
+            7,
+        ),
+        "ids": ("nodes { id }", 100),
+        "ten": (f"nodes {{ {TEN} }}", 1000),
+        "wide": (f"nodes {{ {SIXTEEN} }} {edges}", 100 * (6 * 16 + 5)),
+    }
     return [
-        *growing_rows()[:3],
-        Case("100 rows, wide", widest, seller=1, path="/wide?rows=100", leaves=100 * (6 * 16 + 5)),
+        Case(
+            f"100 rows, {name}", f"{{ claims(first: 100) {{ {fields} }} }}", 1, f"/fields/{name}", {}, leaves
+        )
+        for name, (fields, leaves) in selected.items()
     ]
 
 

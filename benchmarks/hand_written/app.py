@@ -12,7 +12,7 @@ import orjson
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from benchmarks.hand_written.screens import dashboard, long_list, one_claim, recoveries, wide_list
+from benchmarks.hand_written.screens import dashboard, fields_of, long_list, one_claim, recoveries
 from benchmarks.hand_written.services import Services, Viewer, time_text, viewer
 
 
@@ -57,9 +57,9 @@ def create_app(ports: Mapping[str, int], stripe_claim_ids: Mapping[str, int]) ->
     async def _(request: Request, rows: int) -> Response:
         return answer(await long_list(opened[0], _who(request), rows))
 
-    @app.get("/wide")
-    async def _(request: Request, rows: int) -> Response:
-        return answer(await wide_list(opened[0], _who(request), rows))
+    @app.get("/fields/{which}")
+    async def _(request: Request, which: str) -> Response:
+        return answer(await fields_of(opened[0], _who(request), which))
 
     @app.get("/claim/{claim_id}")
     async def _(request: Request, claim_id: str) -> Response:

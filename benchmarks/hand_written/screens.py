@@ -14,6 +14,7 @@ from benchmarks.hand_written.rows import (
     cursor,
     document,
     finding,
+    global_id,
     optional_dollars,
     optional_time,
     sixteen_fields,
@@ -50,21 +51,8 @@ async def recoveries(services: Services, who: Viewer, count: int) -> Row:
         mine = of_claim.get(services.stripe_claim_ids.get(row["id"]), [])
         node["payments"] = {"asOf": charged_at, "nodes": [charge(each) for each in mine[:3]]}
         edges.append({"cursor": cursor(position), "node": node})
-    total = found["pagination"]["total"]
-    return {
-        "claims": {
-            "asOf": as_of,
-            "totalCount": total,
-            "isTruncated": False,
-            "pageInfo": {
-                "hasNextPage": len(edges) < total,
-                "hasPreviousPage": False,
-                "startCursor": cursor(0),
-                "endCursor": cursor(len(edges) - 1),
-            },
-            "edges": edges,
-        }
-    }
+    page = _page(len(edges), found["pagination"]["total"])
+    return {"claims": {"asOf": as_of, **page, "edges": edges}}
 
 
 async def dashboard(services: Services, who: Viewer, count: int, checked_at: str) -> Row:
@@ -168,16 +156,37 @@ async def long_list(services: Services, who: Viewer, rows: int) -> Row:
     }
 
 
-async def wide_list(services: Services, who: Viewer, rows: int) -> Row:
-    """A hundred rows six times over, from one call."""
-    found, as_of = await services.claims(who, rows, 0, "created_at")
-    answer: Row = {"nodes": [sixteen_fields(row, as_of) for row in found["data"]]}
+async def fields_of(services: Services, who: Viewer, which: str) -> Row:
+    """A hundred rows from one call: of the page alone, one field, ten, or sixteen of each six times over."""
+    found, as_of = await services.claims(who, PAGE, 0, "created_at")
+    rows = found["data"]
+    if which == "page":
+        total = found["pagination"]["total"]
+        return {"claims": {"asOf": as_of, **_page(len(rows), total)}}
+    if which == "ids":
+        return {"claims": {"nodes": [{"id": global_id("Claim", row["id"])} for row in rows]}}
+    if which == "ten":
+        return {"claims": {"nodes": [ten_fields(row) for row in rows]}}
+    answer: Row = {"nodes": [sixteen_fields(row, as_of) for row in rows]}
     for number in range(5):
         answer[f"e{number}"] = [
             {"cursor": cursor(position), "node": sixteen_fields(row, as_of)}
-            for position, row in enumerate(found["data"])
+            for position, row in enumerate(rows)
         ]
     return {"claims": answer}
+
+
+def _page(count: int, total: int) -> Row:
+    return {
+        "totalCount": total,
+        "isTruncated": False,
+        "pageInfo": {
+            "hasNextPage": count < total,
+            "hasPreviousPage": False,
+            "startCursor": cursor(0),
+            "endCursor": cursor(count - 1),
+        },
+    }
 
 
 def _by_claim(charges: list[Row]) -> dict[int | None, list[Row]]:
