@@ -163,6 +163,7 @@ class OperationEnd(SchemaExtension):
             duration_ms=round(duration_s * 1000, 1),
         )
         context.on_operation(execution.operation_name, duration_s, context.caller.uses, len(errors))
+        context.loaders.forget()
         return errors
 
 

@@ -42,10 +42,7 @@ class Window(NamedTuple):
 
     first: int
     offset: int
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.first
+    end: int  # the first position behind it
 
 
 def window(first: int, after: str | None = None, *, at_most: int = PAGE_SIZE_MAX) -> Window:
@@ -56,7 +53,8 @@ def window(first: int, after: str | None = None, *, at_most: int = PAGE_SIZE_MAX
     """
     if not 1 <= first <= at_most:
         raise BadUserInput(f"`first` must be from 1 to {at_most}; it was {first}.")
-    return Window(first, 0 if after is None or after is UNSET else _position(after) + 1)
+    offset = 0 if after is None or after is UNSET else _position(after) + 1
+    return Window(first, offset, offset + first)
 
 
 def cursor(position: int) -> str:

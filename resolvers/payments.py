@@ -17,7 +17,7 @@ from strawberry import UNSET
 
 from clients.refund_engine import ClaimRecord
 from clients.stripe import AccountRecord, TransactionRecord
-from clients.transport import Answer, Page
+from clients.transport import Answer
 from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window
 from resolvers.context import Info
 from resolvers.costs import REFUND_ENGINE, STRIPE, TRANSACTIONS, keyed, once
@@ -144,17 +144,15 @@ class PaymentConnection:
     offset: strawberry.Private[int]
 
     @classmethod
-    def of_page(cls, page: Page[TransactionRecord], part: Window) -> PaymentConnection:
-        """Exactly the rows of `part`, out of `page.total`."""
+    def of_rows(
+        cls, rows: list[TransactionRecord], part: Window, total: int | None, as_of: datetime
+    ) -> PaymentConnection:
+        """Exactly the rows of `part`, out of `total`."""
         return cls(
-            nodes=[Payment.from_record(row, page.as_of) for row in page.rows],
-            page_info=page_info(
-                part.offset,
-                len(page.rows),
-                has_next_page=bool(page.rows) and part.end < (page.total or 0),
-            ),
-            total_count=page.total,
-            as_of=page.as_of,
+            nodes=[Payment.from_record(row, as_of) for row in rows],
+            page_info=page_info(part.offset, len(rows), has_next_page=bool(rows) and part.end < (total or 0)),
+            total_count=total,
+            as_of=as_of,
             offset=part.offset,
         )
 
@@ -223,7 +221,7 @@ class PaymentQueries:
         part = window(first, after)
         word = PAYMENT_STATUS.word(status, argument="status") if status else None
         page = await info.context.loaders.payments_page(part.offset, part.end, status=word)
-        return PaymentConnection.of_page(page, part)
+        return PaymentConnection.of_rows(page.rows, part, page.total, page.as_of)
 
     @asks(
         once(STRIPE, shared="getAccountStatus"),

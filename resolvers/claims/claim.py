@@ -200,7 +200,7 @@ class Claim(Node):
     ) -> PaymentConnection | None:
         part = window(first, after)
         rows = found.rows[part.offset : part.end]
-        return PaymentConnection.of_page(Page(rows, found.total, found.as_of), part)
+        return PaymentConnection.of_rows(rows, part, found.total, found.as_of)
 
     @asks(
         keyed(REFUND_ENGINE),

@@ -33,7 +33,8 @@ class Loader(DataLoader[K, T]):
             except Exception as error:  # raised where each key is used
                 return [error] * len(keys)
 
-        super().__init__(answers)
+        self._loads: dict[K, asyncio.Future[T]] = {}
+        super().__init__(answers, cache_map=self._loads)
         self._brought: list[Iterable[tuple[K, T]]] = []
         self._known: dict[K, T] = {}
 
@@ -45,9 +46,14 @@ class Loader(DataLoader[K, T]):
         while self._brought:
             for brought, value in self._brought.pop(0):
                 self._known.setdefault(brought, value)
-        if key in self._known:
-            self.prime(key, self._known.pop(key))
-        return super().load(key)
+        load = self._loads.get(key)
+        if load is None:
+            load = self._loads[key] = self.loop.create_future()
+            if key in self._known:
+                load.set_result(self._known[key])
+            else:
+                self.do_resolve_reject(key, load)
+        return load
 
 
 async def each(keys: Sequence[K], ask: Callable[[K], Awaitable[T]], *, at_once: int) -> list[T | Exception]:

@@ -46,6 +46,14 @@ class ClaimLoaders:
         """Loaders that remember nothing: what these have read is older than a write."""
         return type(self)(self.viewer, clients or self.clients, self.store)
 
+    def forget(self) -> None:
+        """Let go of all that was read, at the end of the operation.
+
+        Loaders and their batches hold each other: two thousand objects would wait for a garbage collection.
+        """
+        for name in vars(self).keys() - {"viewer", "clients", "store"}:
+            delattr(self, name)
+
     @cached_property
     def claim_by_id(self) -> Loader[str, MaybeClaim]:
         """The viewer's claim with an id; None when there is none."""

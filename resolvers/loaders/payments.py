@@ -37,11 +37,13 @@ class PaymentLoaders(ClaimLoaders):
             if not transactions.complete:
                 unread = await self.store.stripe_map.stripe_ids(set(claim_ids) - of_claim.keys())
 
+            none: Page[TransactionRecord] = Page([], 0, transactions.as_of)
+
             def found(claim_id: str) -> Page[TransactionRecord] | Exception:
                 if claim_id in unread:
                     return ResultTooLarge("stripe", "listTransactions")
-                rows = of_claim[claim_id]
-                return Page(rows, len(rows), transactions.as_of)
+                rows = of_claim.get(claim_id)
+                return Page(rows, len(rows), transactions.as_of) if rows else none
 
             return [found(claim_id) for claim_id in claim_ids]
 

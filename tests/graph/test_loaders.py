@@ -1,5 +1,6 @@
 """The loaders: one question for many keys, complete or an error, and never another seller's rows."""
 
+import gc
 import uuid
 from collections import defaultdict
 from datetime import timedelta
@@ -11,11 +12,15 @@ from read_operations import claims_of, detections_of, payments_of, richest_claim
 from bff.sandbox.seed import SELLERS
 from bff.sandbox.world import Row, Seller, World
 from bff.sandbox.writing import js_time, pg_time
+from clients.integrations.disputes import DisputeRecord
+from clients.refund_engine import ClaimRecord
+from clients.stripe import TransactionRecord
 from resolvers.connections import cursor
 from resolvers.global_ids import global_id
 
 FIRST, SECOND = SELLERS
 TOO_LARGE = "RESULT_TOO_LARGE"
+ROWS = (ClaimRecord, DisputeRecord, TransactionRecord)
 
 
 def codes(answer) -> list[tuple[list[str | int], str, str]]:
@@ -264,6 +269,23 @@ async def test_payments_are_grouped_by_claim(bff, seller):
         payments = found[claim_id(claim)]
         assert [payment["id"] for payment in payments["nodes"]] == wanted
         assert payments["totalCount"] == len(wanted)
+
+
+@pytest.mark.parametrize("seller", SELLERS, ids=["first", "second"])
+async def test_what_was_read_is_gone_with_the_operation(bff, seller):
+    """Rows that wait for a garbage collection cost more than to read them, and are somebody's data."""
+    query = "{ claims(first: 100) { nodes { id submission { status } payments { nodes { id } } } } }"
+    await bff.ask(query, seller=seller)
+    gc.collect()
+    gc.disable()
+    try:
+        answer = await bff.ask(query, seller=seller)
+        left = [each for each in gc.get_objects() if isinstance(each, ROWS)]
+    finally:
+        gc.enable()
+
+    assert answer.errors == []
+    assert left == []
 
 
 def many_claims(rows: list[Row]) -> str:
