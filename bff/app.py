@@ -50,6 +50,7 @@ from bff.sockets import BodyDeadline
 from bff.streams import Streams
 from bff.telemetry import Correlation
 from bff.trusted import trusted_documents
+from bff.turns import Turns
 from clients.bus import bus_at
 from clients.caller import Caller, Deadline, Viewer
 from clients.chain.observed import Outcome
@@ -126,7 +127,7 @@ def create_app(
     rates = Rates(
         settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
     )
-    streams = Streams(rates.hold_streams)
+    streams, turns = Streams(rates.hold_streams), Turns()
     drain.on_drain(streams.close_all)
 
     def loaders_for(caller: Caller) -> Loaders:
@@ -267,6 +268,7 @@ def create_app(
             door=Door(identity.viewer, context_for),
             streams=streams,
             drain=drain,
+            turns=turns,
             settings=settings.streams,
             limits=settings.limits,
             origin_allowed=origin_allowed,
@@ -274,7 +276,7 @@ def create_app(
         include_in_schema=False,
     )
     app.include_router(health_routes(lambda: shelf.state, drain))
-    app.include_router(rest_routes(schema, context_of, context_for))
+    app.include_router(rest_routes(schema, context_of, context_for, turns))
     if settings.docs:
         mount_api_docs(app)
 

@@ -52,6 +52,12 @@ class SocketSettings(BaseModel):
     )
     head_lines: int = Field(default=64, ge=16, le=1000, description="Header lines at most.")
     body_wait_s: float = Field(default=10.0, gt=0, le=120, description="For the whole body, in seconds.")
+    unread_wait_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=600,
+        description="In which a client fetches what was written to it, or 16 KB of it at least, in seconds.",
+    )
     keep_alive_s: int = Field(
         default=75,
         ge=1,

@@ -6,13 +6,15 @@ uvicorn waits for ever for the head of a request, and reads heads of any size. H
                         has `head_bytes` and `head_lines` at most, else 431
     the body            is whole within `body_wait_s`, else 408; see `BodyDeadline`
     an idle connection  is closed after `keep_alive_s`
+    an answer           is fetched within `unread_wait_s`, or the connection is cut; see `unread.py`
+    requests in a row   are worked on one after the other, and so many may wait on a connection
     one too many        takes the place of the connection that has waited longest for a head; where all are at
                         work it is answered 503
 """
 
 import asyncio
 import contextlib
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import structlog
 from starlette.responses import Response
@@ -22,10 +24,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from bff.errors import refusal
 from bff.settings import SocketSettings
 from bff.telemetry import Correlation, new_support_code
+from bff.unread import Unread
 
 PROBED = b"/livez"  # answered however full we are: a busy process must not be taken for a dead one
 CLOSE = {"connection": "close"}
 BUSY_FOR_S = 1
+IN_A_ROW = 64  # requests that wait on one connection behind the one that is worked on; browsers send none
 
 log = structlog.get_logger()
 
@@ -38,15 +42,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     limits: ClassVar[SocketSettings]
     waiting: ClassVar[dict["BoundedProtocol", None]]  # for a head, or for the rest of it; the longest first
+    unread: ClassVar[Unread]
 
     _deadline: asyncio.TimerHandle | None = None
     _head_begun = False  # something of a head has come, and not all
     _message_under_way = False  # the head was whole, the body is not
     _head_bytes = 0
     _too_large = False
+    _deaf = False  # what came was no request, or one too many in a row: nothing more is read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", self.unread.watched(transport)))
         if len(self.connections) > self.limits.connections and self.waiting:
             longest = next(iter(self.waiting))
             longest._stop_waiting()
@@ -58,6 +64,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         if not self._message_under_way:
             self._head_bytes += len(data)
             if self._deadline is None:
@@ -67,6 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._close_with(_too_large(new_support_code(), self.limits))
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= IN_A_ROW:
+            raise _TooManyInARow
         super().on_message_begin()
         self._head_begun, self._too_large = True, False
         self._parsed_bytes = self._parsed_lines = 0
@@ -111,6 +121,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         # uvicorn would write its text into the answer of the request before, if that is under way.
+        self._deaf = True
         if self._free:
             message = "This is not a request of HTTP/1.1."
             self._close_with(refusal("BAD_USER_INPUT", message, 400, new_support_code(), headers=CLOSE))
@@ -165,28 +176,35 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded(limits: SocketSettings) -> type[BoundedProtocol]:
     """The protocol of one server: for uvicorn's `http=`."""
-    return type("Bounded", (BoundedProtocol,), {"limits": limits, "waiting": {}})
+    told = {"limits": limits, "waiting": {}, "unread": Unread(limits.unread_wait_s)}
+    return type("Bounded", (BoundedProtocol,), told)
 
 
 class Unheard:
     """ASGI wrapper: an answer to a connection that is gone is dropped, as uvicorn does once it knows of it.
 
     uvloop closes a connection some time before it says so; a stranger who drops connections in between would
-    fill the log with tracebacks.
+    fill the log with tracebacks, and with words about answers that are not whole.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dropped = False
+
         async def send_or_drop(message: Message) -> None:
+            nonlocal dropped
             try:
                 await send(message)
             except RuntimeError as exc:
                 if "the handler is closed" not in str(exc):
                     raise
+                dropped = True
 
         await self._app(scope, receive, send_or_drop if scope["type"] == "http" else send)
+        while dropped and (await receive())["type"] != "http.disconnect":
+            pass
 
 
 class BodyDeadline:
@@ -228,6 +246,10 @@ class BodyDeadline:
             return
         if not answered:
             await _too_slow("body", self._wait_s, scope["state"]["support_code"])(scope, receive, send)
+
+
+class _TooManyInARow(Exception):
+    """More requests came than may wait: those before are answered, and then the connection is closed."""
 
 
 class _BodyTooSlow(Exception):

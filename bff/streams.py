@@ -19,6 +19,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from bff.auth import LEEWAY_S
 from bff.errors import explained
 from bff.rates import RateLimited
+from bff.turns import Turns
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.errors import RequestError
@@ -107,11 +108,11 @@ def told(error: RequestError, support_code: str) -> GraphQLError:
 
 
 async def until_the_end(
-    results: AsyncGenerator[Any, None], context: Context, streams: Streams
+    results: AsyncGenerator[Any, None], context: Context, streams: Streams, turns: Turns
 ) -> AsyncGenerator[Any, None]:
     """The results of one operation, until it is over, its token has expired or the process leaves.
 
-    Whatever the operation holds is let go in the end, also when the client left.
+    The first waits for its turn. Whatever the operation holds is let go in the end, also when a client left.
     """
     leaving = asyncio.Event()
     if streams.closing:
@@ -127,11 +128,10 @@ async def until_the_end(
             yield PreExecutionError(data=None, errors=[told(exc, context.support_code)])
             return
         ended = asyncio.create_task(_ended(leaving, context.viewer))
-        coming: asyncio.Task[Any] | None = None
+        coming = asyncio.create_task(_in_turn(results, context.viewer, turns))
         try:
             with streams.open(leave):
                 while True:
-                    coming = asyncio.create_task(anext(results))
                     await asyncio.wait([coming, ended], return_when=asyncio.FIRST_COMPLETED)
                     if not coming.done():
                         if not leaving.is_set():
@@ -147,12 +147,18 @@ async def until_the_end(
                         yield PreExecutionError(data=None, errors=[exc])
                         return
                     yield result
+                    coming = asyncio.create_task(anext(results))
         finally:
             ended.cancel()
-            if coming and not coming.done():
+            if not coming.done():
                 coming.cancel()
                 await asyncio.wait([coming])
             context.caller.leave()
+
+
+async def _in_turn(results: AsyncGenerator[Any, None], viewer: Viewer, turns: Turns) -> Any:
+    async with turns.turn(viewer):
+        return await anext(results)
 
 
 async def _ended(leaving: asyncio.Event, viewer: Viewer) -> None:
