@@ -127,7 +127,7 @@ def create_app(
     rates = Rates(
         settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
     )
-    streams, turns = Streams(rates.hold_streams), Turns()
+    streams, turns = Streams(rates.hold_streams, leeway_s=settings.jwt_leeway_s), Turns()
     drain.on_drain(streams.close_all)
 
     def loaders_for(caller: Caller) -> Loaders:

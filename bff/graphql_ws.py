@@ -38,7 +38,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 
 from bff.auth import Unauthenticated
 from bff.rates import RateLimited
-from bff.streams import Streams, told, valid_for_s
+from bff.streams import Streams, told
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.errors import RequestError
@@ -211,9 +211,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def _keep(self, viewer: Viewer) -> None:
         """Keep the socket alive through proxies, until the token has expired."""
-        while (left_s := valid_for_s(viewer)) > 0:
+        streams: Streams = self.view.streams
+        while (left_s := streams.valid_for_s(viewer)) > 0:
             await asyncio.sleep(min(left_s, self.view.heartbeat_s))
-            if valid_for_s(viewer) > 0:
+            if streams.valid_for_s(viewer) > 0:
                 with contextlib.suppress(WebSocketDisconnected):  # `shutdown` is on its way
                     await self.send_message({"type": "ping"})
         for operation_id in list(self.operations):

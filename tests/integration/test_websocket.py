@@ -89,6 +89,12 @@ async def test_a_socket_does_not_outlive_its_token(bff: Served):
         assert (await again.event("1", "serviceHealth"))["sequence"] == 1
 
 
+async def test_a_silent_socket_ends_with_its_token_by_our_clock_and_the_leeway_in_settings():
+    """Nothing happens and nobody speaks: it is closed all the same, and not half a minute late."""
+    async with serving(jwt_leeway_s=0.0) as bff, bff.socket(expires_in_s=1.5) as socket:
+        assert (await socket.closed())[0] == 4403
+
+
 async def test_nothing_is_served_before_the_token(bff: Served):
     """A subscription that comes first is answered by the end of the socket."""
     async with bff.opened() as connection:
