@@ -275,7 +275,7 @@ def create_app(
         ),
         include_in_schema=False,
     )
-    app.include_router(health_routes(lambda: shelf.state, drain))
+    app.include_router(health_routes(lambda: shelf.state, drain, identity.waits_for))
     app.include_router(rest_routes(schema, context_of, context_for, turns))
     if settings.docs:
         mount_api_docs(app)
