@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 from graphql import GraphQLError, OperationType, get_operation_ast, parse
+from starlette.requests import HTTPConnection
 from starlette.responses import StreamingResponse
 from strawberry.http import GraphQLRequestData
 from strawberry.schema import BaseSchema
@@ -58,6 +59,7 @@ class LiveEndpoint(GraphQLEndpoint):
         settings: StreamSettings,
         limits: LimitSettings,
         origin_allowed: Callable[[str], bool],
+        on_foreign: Callable[[HTTPConnection], None],
     ) -> None:
         """
         Args:
@@ -67,6 +69,7 @@ class LiveEndpoint(GraphQLEndpoint):
             turns: whose operation begins next.
             limits: of documents that are read before a stream begins.
             origin_allowed: whether a page of an origin that is not ours may open a WebSocket.
+            on_foreign: told of a page that may not.
         """
         super().__init__(
             schema,
@@ -79,6 +82,7 @@ class LiveEndpoint(GraphQLEndpoint):
         )
         self.door = door
         self.origin_allowed = origin_allowed
+        self.on_foreign = on_foreign
         self.streams = streams
         self.drain = drain
         self.turns = turns
@@ -123,7 +127,10 @@ class LiveEndpoint(GraphQLEndpoint):
         return False
 
     def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
-        return self.origin_allowed(origin)
+        allowed = self.origin_allowed(origin)
+        if not allowed:
+            self.on_foreign(request)
+        return allowed
 
     async def create_streaming_response(
         self,

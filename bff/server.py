@@ -15,10 +15,11 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bff.drain import Drain
+from bff.http_guard import cors
 from bff.settings import Settings
-from bff.sockets import BoundedProtocol, Unheard, bounded
+from bff.sockets import BoundedProtocol, bounded
 from bff.tls import tls_options
-from bff.unread import QuietSocket
+from bff.unread import QuietSocket, Unheard
 
 WS_MESSAGE_BYTES = 1_000_000  # uvicorn allows 16 MB; an operation and its variables are a few KB
 WS_PING_S = 20.0  # below what proxies let a silent connection live
@@ -50,7 +51,11 @@ def config_of(app: FastAPI, settings: Settings, host: str, port: int, **more: An
         Unheard(app),
         host=host,
         port=port,
-        http=bounded(sockets),
+        http=bounded(
+            sockets,
+            on_crowd=app.state.refusals.crowd,
+            within=cors(settings.cors, dev=settings.dev),
+        ),
         ws=QuietSocket,
         timeout_keep_alive=sockets.keep_alive_s,
         ws_max_size=WS_MESSAGE_BYTES,

@@ -14,14 +14,18 @@ uvicorn waits for ever for the head of a request, and reads heads of any size. H
 
 import asyncio
 import contextlib
+import uuid
+from collections.abc import Callable, Mapping
 from typing import ClassVar, cast
 
 import structlog
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from bff.errors import refusal
+from bff.http_guard import DATA_HEADERS, HSTS, headers_put
 from bff.settings import SocketSettings
 from bff.telemetry import Correlation, new_support_code
 from bff.unread import Unread
@@ -41,6 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     limits: ClassVar[SocketSettings]
+    answers: ClassVar[Mapping[str, ASGIApp]]  # to requests that the app is not to see
     waiting: ClassVar[dict["BoundedProtocol", None]]  # for a head, or for the rest of it; the longest first
     unread: ClassVar[Unread]
 
@@ -99,9 +104,9 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             if self._too_large:
                 self.url = b"/"  # it may be a part of one
-                self.app = Correlation(self._refuse_the_size)
+                self.app = self.answers["too large"]
             elif len(self.connections) > self.limits.connections and self.url != PROBED:
-                self.app = Correlation(_refuse_the_crowd)
+                self.app = self.answers["crowded"]
             super().on_headers_complete()
         finally:
             self.app = app
@@ -166,45 +171,46 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _close_with(self, response: Response) -> None:
         """Answer what has no request yet, so no ASGI app either."""
+        response.headers.update({**DATA_HEADERS, "x-request-id": uuid.uuid4().hex})
+        if self.scheme == "https":
+            response.headers["strict-transport-security"] = HSTS
         headers = b"".join(name + b": " + value + b"\r\n" for name, value in response.raw_headers)
         self.transport.write(STATUS_LINE[response.status_code] + headers + b"\r\n" + bytes(response.body))
         self.transport.close()
 
-    async def _refuse_the_size(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _too_large(scope["state"]["support_code"], self.limits)(scope, receive, send)
 
+def bounded(
+    limits: SocketSettings,
+    *,
+    on_crowd: Callable[[HTTPConnection], None],
+    within: Callable[[ASGIApp], ASGIApp],
+) -> type[BoundedProtocol]:
+    """The protocol of one server: for uvicorn's `http=`.
 
-def bounded(limits: SocketSettings) -> type[BoundedProtocol]:
-    """The protocol of one server: for uvicorn's `http=`."""
-    told = {"limits": limits, "waiting": {}, "unread": Unread(limits.unread_wait_s)}
-    return type("Bounded", (BoundedProtocol,), told)
-
-
-class Unheard:
-    """ASGI wrapper: an answer to a connection that is gone is dropped, as uvicorn does once it knows of it.
-
-    uvloop closes a connection some time before it says so; a stranger who drops connections in between would
-    fill the log with tracebacks, and with words about answers that are not whole.
+    Args:
+        on_crowd: told of each request for whose connection there is no place.
+        within: what lets named pages read the answers that are made here.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def too_large(scope: Scope, receive: Receive, send: Send) -> None:
+        response = _too_large(scope["state"]["support_code"], limits)
+        await response(scope, receive, headers_put(scope, send))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        dropped = False
+    async def crowded(scope: Scope, receive: Receive, send: Send) -> None:
+        on_crowd(HTTPConnection(scope))
+        response = _crowded(scope["state"]["support_code"])
+        await response(scope, receive, headers_put(scope, send))
 
-        async def send_or_drop(message: Message) -> None:
-            nonlocal dropped
-            try:
-                await send(message)
-            except RuntimeError as exc:
-                if "the handler is closed" not in str(exc):
-                    raise
-                dropped = True
-
-        await self._app(scope, receive, send_or_drop if scope["type"] == "http" else send)
-        while dropped and (await receive())["type"] != "http.disconnect":
-            pass
+    told = {
+        "limits": limits,
+        "waiting": {},
+        "unread": Unread(limits.unread_wait_s),
+        "answers": {
+            "too large": Correlation(within(too_large)),
+            "crowded": Correlation(within(crowded)),
+        },
+    }
+    return type("Bounded", (BoundedProtocol,), told)
 
 
 class BodyDeadline:
@@ -269,14 +275,13 @@ def _too_large(support_code: str, limits: SocketSettings) -> Response:
     return refusal("HEAD_TOO_LARGE", message, 431, support_code, headers=CLOSE)
 
 
-async def _refuse_the_crowd(scope: Scope, receive: Receive, send: Send) -> None:
-    response = refusal(
+def _crowded(support_code: str) -> Response:
+    return refusal(
         "SERVER_BUSY",
         "Too many connections are open. Try again in a moment.",
         503,
-        scope["state"]["support_code"],
+        support_code,
         headers={**CLOSE, "retry-after": str(BUSY_FOR_S)},
         retryable=True,
         retry_after_ms=BUSY_FOR_S * 1000,
     )
-    await response(scope, receive, send)

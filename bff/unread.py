@@ -1,4 +1,4 @@
-"""What was written to a client and is not fetched: how much, since when, and the end of its connection.
+"""What was written to a client that does not fetch it, or is gone: how much, since when, and its end.
 
 uvicorn waits for ever for a client that does not read. What it holds for such a client is bounded: nothing
 more is made for a connection whose answer before is not fetched. Here its time is bounded as well: of what
@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 FETCHED_BYTES = 16 * 1024  # in 20 s: slower than any modem, and a window's worth less than what may wait
@@ -77,3 +78,30 @@ class QuietSocket(WebSocketsSansIOProtocol):
             super().handle_ping()
         else:
             self.conn.data_to_send()  # the pong
+
+
+class Unheard:
+    """ASGI wrapper: an answer to a connection that is gone is dropped, as uvicorn does once it knows of it.
+
+    uvloop closes a connection some time before it says so; a stranger who drops connections in between would
+    fill the log with tracebacks, and with words about answers that are not whole.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dropped = False
+
+        async def send_or_drop(message: Message) -> None:
+            nonlocal dropped
+            try:
+                await send(message)
+            except RuntimeError as exc:
+                if "the handler is closed" not in str(exc):
+                    raise
+                dropped = True
+
+        await self._app(scope, receive, send_or_drop if scope["type"] == "http" else send)
+        while dropped and (await receive())["type"] != "http.disconnect":
+            pass

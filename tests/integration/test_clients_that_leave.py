@@ -14,7 +14,7 @@ from bff.cli import dev_settings
 from bff.operations import stored_operations
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.sockets import Unheard
+from bff.unread import Unheard
 
 
 @pytest.fixture

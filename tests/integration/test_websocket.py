@@ -115,6 +115,8 @@ async def test_a_page_of_another_origin_is_refused(bff: Served):
         async with bff.opened(origin="https://evil.example"):
             pass
     assert refused.value.response.status_code == 403
+    counted = {name: times for name, times in (await bff.metrics()).items() if 'reason="origin"' in name}
+    assert list(counted.values()) == [1]
 
     async with bff.opened(origin=f"http://127.0.0.1:{bff.port}") as connection:
         await connection.send(json.dumps(init(bff.token())))
