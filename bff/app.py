@@ -1,6 +1,6 @@
 """Puts the process together, top to bottom: the walk of a request begins here.
 
-Correlation → HttpGuard → CORS → UnderWay → BodyDeadline → BodyLimit → KeysLearned → FastAPI
+Correlation → HttpGuard → CORS → BrokenTold → UnderWay → BodyDeadline → BodyLimit → KeysLearned → FastAPI
 → LiveEndpoint, or a route of rest/ → context → schema → resolvers/ → clients/
 """
 
@@ -12,13 +12,13 @@ import httpx
 import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 from bff.api_docs import mount_api_docs
 from bff.audit import Book
 from bff.auth import NOBODY, DevIssuer, Unauthenticated
 from bff.body_limit import BodyLimit
+from bff.broken import BrokenTold
 from bff.drain import Drain, UnderWay
 from bff.errors import Refused, refused
 from bff.graphiql import mount_graphiql
@@ -26,14 +26,7 @@ from bff.graphql_http import ENDPOINT, astray
 from bff.graphql_live import LiveEndpoint
 from bff.graphql_ws import Door
 from bff.health import health_routes
-from bff.http_guard import (
-    DATA_HEADERS,
-    HEADERS_SHOWN,
-    HEADERS_TAKEN,
-    LOOPBACK,
-    HttpGuard,
-    origins_allowed,
-)
+from bff.http_guard import HttpGuard, cors, origins_allowed
 from bff.identity import Identity, KeysLearned
 from bff.in_flight import InFlight
 from bff.machines import Machine
@@ -51,6 +44,7 @@ from bff.sockets import BodyDeadline
 from bff.streams import Streams
 from bff.telemetry import Correlation
 from bff.trusted import trusted_documents
+from bff.turns import Turns
 from clients.bus import bus_at
 from clients.caller import Caller, Deadline, Viewer
 from clients.chain.observed import Outcome
@@ -129,7 +123,7 @@ def create_app(
     rates = Rates(
         settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
     )
-    streams = Streams(rates.hold_streams)
+    streams, turns = Streams(rates.hold_streams, leeway_s=settings.jwt_leeway_s), Turns()
     drain.on_drain(streams.close_all)
 
     def loaders_for(caller: Caller) -> Loaders:
@@ -245,24 +239,21 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,  # a redirect is made of the Host that a request names, whoever wrote it
     )
-    app.state.book, app.state.store = book, store
+    app.state.book, app.state.store, app.state.refusals = book, store, identity.refusals
     app.state.drain, app.state.streams, app.state.watchers = drain, streams, watchers
     app.add_middleware(KeysLearned, authenticator=identity.authenticator)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(BodyDeadline, wait_s=settings.sockets.body_wait_s)
     app.add_middleware(UnderWay, drain=drain)
+    app.add_middleware(BrokenTold)
+    app.add_middleware(cors(settings.cors, dev=settings.dev))
     origin_allowed = origins_allowed(settings.cors, dev=settings.dev)
-    if settings.cors.origins or settings.dev:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors.origins,
-            allow_origin_regex=LOOPBACK if settings.dev else None,
-            allow_methods=("GET", "POST", "PUT", "DELETE"),
-            allow_headers=HEADERS_TAKEN,
-            expose_headers=HEADERS_SHOWN,
-            max_age=settings.cors.preflight_kept_s,
-        )
-    app.add_middleware(HttpGuard, hosts=settings.trusted_hosts, origin_allowed=origin_allowed)
+    app.add_middleware(
+        HttpGuard,
+        hosts=settings.trusted_hosts,
+        origin_allowed=origin_allowed,
+        on_refusal=identity.refusals.guard,
+    )
     app.add_middleware(Correlation)  # the last is the outermost
     app.include_router(
         LiveEndpoint(
@@ -272,14 +263,16 @@ def create_app(
             door=Door(identity.viewer, context_for),
             streams=streams,
             drain=drain,
+            turns=turns,
             settings=settings.streams,
             limits=settings.limits,
             origin_allowed=origin_allowed,
+            on_foreign=lambda connection: identity.refusals.guard(connection, "origin"),
         ),
         include_in_schema=False,
     )
-    app.include_router(health_routes(lambda: shelf.state, drain))
-    app.include_router(rest_routes(schema, context_of, context_for))
+    app.include_router(health_routes(lambda: shelf.state, drain, identity.waits_for))
+    app.include_router(rest_routes(schema, context_of, context_for, turns))
     if settings.docs:
         mount_api_docs(app)
 
@@ -315,15 +308,6 @@ def create_app(
         if is_rest(request.url.path):
             return astray_in_rest(request, error)
         return refused(request, astray(request, error))
-
-    @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> Response:
-        support_code = request.state.support_code  # by now the log has forgotten it
-        log.error("request.broken", support_code=support_code, path=request.url.path, exc_info=error)
-        message = "Something went wrong on our side. Quote the support code."
-        response = refused(request, Refused(message, code="INTERNAL_SERVER_ERROR", status=500))
-        response.headers.update(DATA_HEADERS)  # it is sent from outside the guard
-        return response
 
     return app
 

@@ -137,7 +137,7 @@ class Book:
                 self._found_broken(str(verdict.broken))
                 log.error("audit.chain_broken", row=verdict.broken.number, why=verdict.broken.why)
                 return
-            self._proven = verdict.end
+            self._proven, self.broken = verdict.end, None  # a break may have been accepted meanwhile
             log.info("audit.verified", rows=verdict.rows, newest=verdict.end.number)
             while removed := await self._chain.remove_old(self._keep_days):
                 log.info("audit.rows_removed", rows=removed)

@@ -1,6 +1,7 @@
 """The commands about the audit log: prove it, show it, seal it anew."""
 
 import asyncio
+import getpass
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from bff.settings import AuditSettings
 from bff.telemetry import configure_logging
 from clients.errors import StoreUnavailable
 from clients.store.audit import End
+from clients.store.audit_breaks import REASON_CHARS, NotThatBreak
 from clients.store.audit_chain import SHOWN_AT_MOST, AuditChain, ChainBroken
 from clients.store.audit_keys import AuditKeys
 from clients.store.database import Database
@@ -43,7 +45,26 @@ def verify(head: HeadText = None) -> None:
     if verdict.broken:
         typer.echo(f"BROKEN. {verdict.broken}", err=True)
         raise typer.Exit(1)
+    for known_break in verdict.accepted:
+        typer.echo(
+            f"Row {known_break.number} is not, and that is known: accepted by {known_break.by} "
+            f"at {_time(known_break.at_ms)}: {known_break.reason}"
+        )
     typer.echo(f"{verdict.rows} rows are as they were written. Head {_text(verdict.end)}")
+
+
+@audit.command()
+def accept_break(
+    row: Annotated[int, typer.Argument(help="The row that `bff audit verify` names.")],
+    reason: Annotated[str, typer.Option(help=f"Why it is so, in {REASON_CHARS} characters at most.")],
+    by: Annotated[str | None, typer.Option(help="Who accepts it, if not the user of this machine.")] = None,
+) -> None:
+    """Write down that a break was looked into: `verify` reports it from then on, and looks behind it."""
+    if not 0 < len(reason) <= REASON_CHARS:
+        raise typer.BadParameter(f"It is 1 to {REASON_CHARS} characters long.", param_hint="--reason")
+    who = by or getpass.getuser()
+    _asked(lambda chain: chain.accept(row, by=who, reason=reason))
+    typer.echo(f"Row {row} is accepted as it is, by {who}. Run `bff audit verify`: there may be others.")
 
 
 @audit.command()
@@ -120,6 +141,8 @@ def _asked(question: Callable[[AuditChain], Awaitable[T]]) -> T:
     except ChainBroken as exc:
         typer.echo(f"BROKEN. {exc}", err=True)
         raise typer.Exit(1) from None
+    except NotThatBreak as exc:
+        raise _refused(str(exc)) from None
     except (StoreUnavailable, SQLAlchemyError) as exc:
         said = f"DB_URL leads to no database with an audit log, or it does not answer ({type(exc).__name__})."
         raise _refused(said) from None
@@ -145,7 +168,9 @@ def _line(row: dict[str, Any]) -> str:
     told = {name: value for name, value in row.items() if value is not None}
     for name in ("previous_hash", "hash", "seal"):
         del told[name]
-    at = datetime.fromtimestamp(told.pop("at_ms") / 1000, UTC)
-    return orjson.dumps(
-        {"number": told.pop("number"), "at": at.isoformat(timespec="milliseconds")} | told
-    ).decode()
+    at = _time(told.pop("at_ms"))
+    return orjson.dumps({"number": told.pop("number"), "at": at} | told).decode()
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

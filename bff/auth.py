@@ -7,6 +7,7 @@ signed with a secret that its issuer shares with us (HS256), or with a key that 
 """
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -45,7 +46,6 @@ SCOPES = (
 _DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3
-
 
 NOBODY = Viewer(
     user_id="00000000-0000-0000-0000-000000000000",
@@ -113,6 +113,7 @@ class Authenticator:
         self,
         keys: SecretStr | IssuerKeys,
         *,
+        previous: SecretStr | None = None,
         audience: str | None = None,
         issuer: str | None = None,
         leeway_s: float = LEEWAY_S,
@@ -120,14 +121,16 @@ class Authenticator:
         """
         Args:
             keys: the secret shared with the issuer, or the keys that it publishes.
+            previous: the secret before that one, while tokens signed with it are still about.
             audience: what `aud` must hold. Without it a token that names an audience is refused: it is
                 somebody else's.
             issuer: what `iss` must be; any when None.
         """
         self._issuer_keys = keys if isinstance(keys, IssuerKeys) else None
-        self._secret: VerifyingKey | None = None
-        if isinstance(keys, SecretStr):
-            self._secret = VerifyingKey(keys.get_secret_value().encode(), ("HS256",))
+        secrets = [keys, previous] if isinstance(keys, SecretStr) else []
+        self._secrets = [
+            VerifyingKey(secret.get_secret_value().encode(), ("HS256",)) for secret in secrets if secret
+        ]
         self._audience = audience
         self._issuer = issuer
         self._leeway_s = leeway_s
@@ -160,18 +163,8 @@ class Authenticator:
             IssuerUnavailable: whether it was cannot be told now.
         """
         token = _token(authorization)
-        header = _header(token)
-        key = self._key(header)
         try:
-            claims = jwt.decode(
-                token,
-                key.material,
-                algorithms=list(key.algorithms),
-                audience=self._audience,
-                issuer=self._issuer,
-                leeway=self._leeway_s,
-                options={"require": self._required, "enforce_minimum_key_length": True},
-            )
+            claims = self._claims(token, _header(token))
             _nothing_twice(token.split(".")[1])
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired. Sign in again.", "expired") from None
@@ -179,13 +172,26 @@ class Authenticator:
             raise _invalid() from None
         return _viewer(claims)
 
-    def _key(self, header: dict[str, Any]) -> VerifyingKey:
-        if self._issuer_keys is None:
-            assert self._secret, "without published keys there is a secret"
-            return self._secret
-        key = self._issuer_keys.key(header.get("kid"))
+    def _claims(self, token: str, header: dict[str, Any]) -> dict[str, Any]:
+        keys = self._secrets if self._issuer_keys is None else [self._key(header, self._issuer_keys)]
+        for key in keys:
+            with contextlib.suppress(jwt.InvalidSignatureError):
+                return jwt.decode(
+                    token,
+                    key.material,
+                    algorithms=list(key.algorithms),
+                    audience=self._audience,
+                    issuer=self._issuer,
+                    leeway=self._leeway_s,
+                    options={"require": self._required, "enforce_minimum_key_length": True},
+                )
+        raise jwt.InvalidSignatureError
+
+    @staticmethod
+    def _key(header: dict[str, Any], issuer_keys: IssuerKeys) -> VerifyingKey:
+        key = issuer_keys.key(header.get("kid"))
         if key is None:
-            raise IssuerUnavailable if self._issuer_keys.failing and header.get("kid") else _invalid()
+            raise IssuerUnavailable if issuer_keys.failing and header.get("kid") else _invalid()
         return key
 
 

@@ -28,6 +28,15 @@ from clients.directory import SERVICES
 from clients.errors import StoreError, UpstreamError
 from resolvers.errors import RequestError
 
+# `bff/refusals.py` tells of them: whoever is turned away at the door comes in floods.
+TOLD_AT_A_PACE = {
+    "UNAUTHENTICATED",
+    "ISSUER_UNAVAILABLE",
+    "ORIGIN_NOT_ALLOWED",
+    "HOST_NOT_SERVED",
+    "SERVER_BUSY",
+}
+
 log = structlog.get_logger()
 
 MESSAGE_CHARS_AT_MOST = 300  # graphql-core quotes the document, and a document may be long
@@ -181,7 +190,7 @@ def refusal(
         "retryAfterMs": retry_after_ms,
         "supportCode": support_code,
     }
-    if code not in ("UNAUTHENTICATED", "ISSUER_UNAVAILABLE"):  # `bff/refusals.py` tells of them
+    if code not in TOLD_AT_A_PACE:
         log.info("request.refused", code=code, status=status)
     return Response(
         orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 from graphql import GraphQLError, OperationType, get_operation_ast, parse
+from starlette.requests import HTTPConnection
 from starlette.responses import StreamingResponse
 from strawberry.http import GraphQLRequestData
 from strawberry.schema import BaseSchema
@@ -20,6 +21,7 @@ from strawberry.subscriptions import (
     GRAPHQL_TRANSPORT_WS_PROTOCOL,
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
+from strawberry.types import ExecutionResult
 
 from bff.drain import Drain
 from bff.errors import too_many
@@ -29,6 +31,7 @@ from bff.limits import LimitSettings
 from bff.rates import RateLimited
 from bff.settings import StreamSettings
 from bff.streams import Streams, until_the_end
+from bff.turns import Turns
 from resolvers.context import Context
 from resolvers.errors import RequestError
 
@@ -52,17 +55,21 @@ class LiveEndpoint(GraphQLEndpoint):
         door: Door,
         streams: Streams,
         drain: Drain,
+        turns: Turns,
         settings: StreamSettings,
         limits: LimitSettings,
         origin_allowed: Callable[[str], bool],
+        on_foreign: Callable[[HTTPConnection], None],
     ) -> None:
         """
         Args:
             context_getter: of a request over HTTP; None for a WebSocket, whose token comes later.
             door: lets the operations of WebSockets in.
             drain: waits for their queries and mutations before it closes streams.
+            turns: whose operation begins next.
             limits: of documents that are read before a stream begins.
             origin_allowed: whether a page of an origin that is not ours may open a WebSocket.
+            on_foreign: told of a page that may not.
         """
         super().__init__(
             schema,
@@ -75,8 +82,10 @@ class LiveEndpoint(GraphQLEndpoint):
         )
         self.door = door
         self.origin_allowed = origin_allowed
+        self.on_foreign = on_foreign
         self.streams = streams
         self.drain = drain
+        self.turns = turns
         self.limits = limits
         self.heartbeat_s = settings.heartbeat_s
         for transport in self._stream_transport_map.values():
@@ -97,8 +106,13 @@ class LiveEndpoint(GraphQLEndpoint):
         results: Any = await super().execute_operation(*args, **given)
         if isinstance(results, AsyncGenerator):
             context.transport = TRANSPORTS[given["request_data"].protocol]
-            return until_the_end(results, context, self.streams)
+            return until_the_end(results, context, self.streams, self.turns)
         return results
+
+    async def execute_single(self, *args: Any, **given: Any) -> ExecutionResult:
+        context: Context = given["context"]
+        async with self.turns.turn(context.viewer):
+            return await super().execute_single(*args, **given)
 
     async def _is_mutation(self, given: GraphQLRequestData, context: Context) -> bool:
         """Whether an operation changes something; once its stream has begun no status can refuse it.
@@ -113,7 +127,10 @@ class LiveEndpoint(GraphQLEndpoint):
         return False
 
     def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
-        return self.origin_allowed(origin)
+        allowed = self.origin_allowed(origin)
+        if not allowed:
+            self.on_foreign(request)
+        return allowed
 
     async def create_streaming_response(
         self,

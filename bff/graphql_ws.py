@@ -38,7 +38,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 
 from bff.auth import Unauthenticated
 from bff.rates import RateLimited
-from bff.streams import Streams, told, valid_for_s
+from bff.streams import Streams, told
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.errors import RequestError
@@ -64,7 +64,20 @@ class TooManyOperations(RequestError):
 
 
 class Socket(ASGIWebSocketAdapter):
-    """A WebSocket that carries JSON."""
+    """A WebSocket that carries JSON, one message after the other."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._saying = asyncio.Lock()
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        async with self._saying:
+            await super().send_json(message)
+
+    async def all_said(self) -> None:
+        """Wait until what there was to say is said: a client that does not read is told nothing more."""
+        async with self._saying:
+            pass
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         try:
@@ -160,17 +173,24 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
                 structlog.contextvars.bound_contextvars(support_code=context.support_code),
                 self.view.drain.counting() as ended,
             ):
-                context.on_event = ended  # a subscription does not end, and a leaving process need not wait
-                results = await self.schema.stream(
-                    operation.query,
-                    variable_values=operation.variables,
-                    context_value=context,
-                    operation_name=operation.operation_name,
-                    operation_extensions=extensions,
-                )
-                async with contextlib.aclosing(results):
-                    await self._send_result_stream(operation, results)
-                await operation.send_operation_message({"id": operation.id, "type": "complete"})
+                async with self.view.turns.turn(context.viewer) as left:
+
+                    def on_event() -> None:  # a subscription does not end
+                        ended()  # a leaving process need not wait for it
+                        left()
+
+                    context.on_event = on_event
+                    await self.websocket.all_said()
+                    results = await self.schema.stream(
+                        operation.query,
+                        variable_values=operation.variables,
+                        context_value=context,
+                        operation_name=operation.operation_name,
+                        operation_extensions=extensions,
+                    )
+                    async with contextlib.aclosing(results):
+                        await self._send_result_stream(operation, results)
+                    await operation.send_operation_message({"id": operation.id, "type": "complete"})
         except GraphQLError as exc:  # nothing could be executed
             with contextlib.suppress(WebSocketDisconnected):
                 await operation.send_initial_errors([exc])
@@ -191,9 +211,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def _keep(self, viewer: Viewer) -> None:
         """Keep the socket alive through proxies, until the token has expired."""
-        while (left_s := valid_for_s(viewer)) > 0:
+        streams: Streams = self.view.streams
+        while (left_s := streams.valid_for_s(viewer)) > 0:
             await asyncio.sleep(min(left_s, self.view.heartbeat_s))
-            if valid_for_s(viewer) > 0:
+            if streams.valid_for_s(viewer) > 0:
                 with contextlib.suppress(WebSocketDisconnected):  # `shutdown` is on its way
                     await self.send_message({"type": "ping"})
         for operation_id in list(self.operations):

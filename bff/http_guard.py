@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -55,6 +56,7 @@ DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"  # pages have one of 
 DATA_HEADERS = {**SAFE_HEADERS, "content-security-policy": DATA_POLICY}
 DATA = (JSON, GRAPHQL_RESPONSE, "text/plain", "text/event-stream", "multipart/mixed")
 HSTS = "max-age=31536000"
+REASONS = {"HOST_NOT_SERVED": "host", "ORIGIN_NOT_ALLOWED": "origin"}  # for the operator
 
 HostName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+|\[[0-9a-f:.]+\])$")]
 Origin = Annotated[
@@ -86,41 +88,75 @@ def origins_allowed(cors: CorsSettings, *, dev: bool) -> Callable[[str], bool]:
     return allowed
 
 
+def cors(settings: CorsSettings, *, dev: bool) -> Callable[[ASGIApp], ASGIApp]:
+    """What lets pages of the origins that are named read answers; nothing where none is."""
+
+    def within(app: ASGIApp) -> ASGIApp:
+        if not (settings.origins or dev):
+            return app
+        return CORSMiddleware(
+            app,
+            allow_origins=settings.origins,
+            allow_origin_regex=LOOPBACK if dev else None,
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
+            allow_headers=HEADERS_TAKEN,
+            expose_headers=HEADERS_SHOWN,
+            max_age=settings.preflight_kept_s,
+        )
+
+    return within
+
+
+def headers_put(scope: Scope, send: Send) -> Send:
+    """`send`, which puts our headers on the answer to a request."""
+    answer_headers = scope["state"].setdefault("answer_headers", {})
+
+    async def send_guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in {**SAFE_HEADERS, **answer_headers}.items():
+                headers.setdefault(name, value)
+            if headers.get("content-type", JSON).partition(";")[0] in DATA:
+                headers.setdefault("content-security-policy", DATA_POLICY)
+            if scope["scheme"] == "https":
+                headers.setdefault("strict-transport-security", HSTS)
+        await send(message)
+
+    return send_guarded
+
+
 class HttpGuard:
     """ASGI middleware: refuses what the table above says, and puts our headers on each answer."""
 
     def __init__(
-        self, app: ASGIApp, *, hosts: tuple[str, ...], origin_allowed: Callable[[str], bool]
+        self,
+        app: ASGIApp,
+        *,
+        hosts: tuple[str, ...],
+        origin_allowed: Callable[[str], bool],
+        on_refusal: Callable[[HTTPConnection, str], None],
     ) -> None:
         """
         Args:
             hosts: names that requests may call us by; any when empty.
+            on_refusal: told of each request that is refused, and whether for its host or its origin.
         """
         self._app = app
         self._hosts = frozenset(hosts)
         self._origin_allowed = origin_allowed
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        answer_headers = scope["state"].setdefault("answer_headers", {})
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in {**SAFE_HEADERS, **answer_headers}.items():
-                    headers.setdefault(name, value)
-                if headers.get("content-type", JSON).partition(";")[0] in DATA:
-                    headers.setdefault("content-security-policy", DATA_POLICY)
-                if scope["scheme"] == "https":
-                    headers.setdefault("strict-transport-security", HSTS)
-            await send(message)
-
+        send_guarded = headers_put(scope, send)
         refusal = self._refusal(scope)
         if refusal is None:
             await self._app(scope, receive, send_guarded)
-        elif scope["type"] == "http":
+            return
+        self._on_refusal(HTTPConnection(scope), REASONS[refusal.code])
+        if scope["type"] == "http":
             await refused(HTTPConnection(scope), refusal)(scope, receive, send_guarded)
         else:
             await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)})

@@ -46,7 +46,11 @@ class Identity:
         keys = self.issuer_keys or settings.jwt_secret
         assert keys, "settings hold one or the other"
         self.authenticator = Authenticator(
-            keys, audience=settings.jwt_audience, issuer=settings.jwt_issuer, leeway_s=settings.jwt_leeway_s
+            keys,
+            previous=settings.jwt_secret_previous,
+            audience=settings.jwt_audience,
+            issuer=settings.jwt_issuer,
+            leeway_s=settings.jwt_leeway_s,
         )
         self.refusals = Refusals(on_refusal, book.refused)
         self._book = book
@@ -56,7 +60,8 @@ class Identity:
         self._renewing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Read the issuer's keys, and go on renewing them; an issuer that is down does not stop the start."""
+        """Read the issuer's keys, and go on renewing them; an issuer that is down does not stop
+        the start, and nobody is sent here meanwhile."""
         if self.issuer_keys:
             await self.issuer_keys.renew()
             self._renewing = asyncio.create_task(self.issuer_keys.run())
@@ -69,6 +74,10 @@ class Identity:
                 await self._renewing
         if self.issuer_keys:
             await self.issuer_keys.aclose()
+
+    def waits_for(self) -> list[str]:
+        """What has to come before anybody can be let in; keys that were read once are kept, however old."""
+        return ["issuer-keys"] if self.issuer_keys and self.issuer_keys.age_s is None else []
 
     def keys_age_s(self) -> float | None:
         """Seconds since the issuer's keys were read; None where there are none."""

@@ -61,7 +61,7 @@ class Metrics:
         )
         self._refusals = meter.create_counter(
             "bff.refusals",
-            description="Who was turned away: kind sign_in, scope or key, and the reason.",
+            description="Who was turned away: kind sign_in, scope, key, guard or crowd, and the reason.",
         )
         self._key_fetches = meter.create_counter(
             "bff.issuer_keys.fetches", description="Readings of the issuer's keys: read or missed."

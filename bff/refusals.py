@@ -15,7 +15,7 @@ SOURCES_KEPT = 4096
 
 
 class Refusals:
-    """Tells what security looks for: failed sign-ins, missing scopes, wrong keys."""
+    """Tells what security looks for: failed sign-ins, missing scopes, wrong keys, foreign pages, crowds."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class Refusals:
     ) -> None:
         """
         Args:
-            count: told of each refusal: its kind (sign_in, scope, key) and its reason, few words of each.
+            count: told of each refusal: its kind (sign_in, scope, key, guard, crowd) and its reason.
             record: told the same for the audit log: the request, kind, reason, and the viewer if known.
         """
         self._count = count
@@ -42,6 +42,14 @@ class Refusals:
     def key(self, connection: HTTPConnection, door: str) -> None:
         """A program showed no key that is known."""
         self._tell(connection, "key", door)
+
+    def guard(self, connection: HTTPConnection, reason: str) -> None:
+        """A request came from a page that may not ask (origin), or called us by another's name (host)."""
+        self._tell(connection, "guard", reason)
+
+    def crowd(self, connection: HTTPConnection) -> None:
+        """There was no place for a connection."""
+        self._tell(connection, "crowd", "connections")
 
     def _tell(self, connection: HTTPConnection, kind: str, reason: str, **facts: str) -> None:
         self._count(kind, reason)

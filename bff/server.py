@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import uvicorn
@@ -15,13 +15,16 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bff.drain import Drain
+from bff.http_guard import cors
 from bff.settings import Settings
-from bff.sockets import Unheard, bounded
+from bff.sockets import BoundedProtocol, bounded
 from bff.tls import tls_options
+from bff.unread import QuietSocket, Unheard
 
 WS_MESSAGE_BYTES = 1_000_000  # uvicorn allows 16 MB; an operation and its variables are a few KB
 WS_PING_S = 20.0  # below what proxies let a silent connection live
 STREAMS_S = 2.0  # of the grace, for closing streams; a WebSocket's client has to answer the close
+TICKS_PER_LOOK = 10  # a second, from one look at unread answers to the next
 CLOSING_S = 5.0  # for the store, the shelf and the services' connections, when all requests have ended
 
 # New objects, and collections of younger ones, before the next collection. A hundred claims are some thousand
@@ -54,7 +57,12 @@ def config_of(app: FastAPI, settings: Settings, host: str, port: int, **more: An
         Unheard(app),
         host=host,
         port=port,
-        http=bounded(sockets),
+        http=bounded(
+            sockets,
+            on_crowd=app.state.refusals.crowd,
+            within=cors(settings.cors, dev=settings.dev),
+        ),
+        ws=QuietSocket,
         timeout_keep_alive=sockets.keep_alive_s,
         ws_max_size=WS_MESSAGE_BYTES,
         ws_ping_interval=WS_PING_S,
@@ -80,6 +88,7 @@ class Server(uvicorn.Server):
         self._lead_s = settings.drain_lead_s
         self._grace_s = settings.grace_s
         self._drained_since_s: float | None = None
+        self._unread = cast("type[BoundedProtocol]", config.http).unread
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn would raise the signal again in the end, and the process would seem to have been killed.
@@ -90,6 +99,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; whether it is time to accept no more."""
+        if counter % TICKS_PER_LOOK == 0:
+            self._unread.cut()
         if not await super().on_tick(counter):
             return False
         now_s = asyncio.get_running_loop().time()

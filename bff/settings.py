@@ -52,6 +52,12 @@ class SocketSettings(BaseModel):
     )
     head_lines: int = Field(default=64, ge=16, le=1000, description="Header lines at most.")
     body_wait_s: float = Field(default=10.0, gt=0, le=120, description="For the whole body, in seconds.")
+    unread_wait_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=600,
+        description="In which a client fetches what was written to it, or 16 KB of it at least, in seconds.",
+    )
     keep_alive_s: int = Field(
         default=75,
         ge=1,
@@ -160,6 +166,11 @@ class Settings(AuditSettings):
         default=None,
         validation_alias="JWT_SECRET",
         description="Verifies callers' tokens (HS256, 32 bytes or more); signs services' by default.",
+    )
+    jwt_secret_previous: SecretStr | None = Field(
+        default=None,
+        validation_alias="JWT_SECRET_PREVIOUS",
+        description="Verifies callers' tokens as well, while `JWT_SECRET` replaces it; signs nothing.",
     )
     jwks_url: AnyHttpUrl | None = Field(
         default=None,
@@ -288,8 +299,20 @@ class Settings(AuditSettings):
         return self
 
     @model_validator(mode="after")
+    def _previous_secret_has_a_successor(self) -> "Settings":
+        if self.jwt_secret_previous and not self.jwt_secret:
+            raise ValueError(
+                "JWT_SECRET_PREVIOUS is the secret before JWT_SECRET, which is not set: unset both, or set "
+                "JWT_SECRET to the new one"
+            )
+        if self.jwt_secret_previous and self.jwt_secret_previous == self.jwt_secret:
+            raise ValueError("JWT_SECRET_PREVIOUS is JWT_SECRET: unset it, or set JWT_SECRET to the new one")
+        return self
+
+    @model_validator(mode="after")
     def _secrets_are_secrets(self) -> "Settings":
-        told = {"JWT_SECRET": self.jwt_secret} if self.jwt_secret else {}
+        callers = {"JWT_SECRET": self.jwt_secret, "JWT_SECRET_PREVIOUS": self.jwt_secret_previous}
+        told = {variable: secret for variable, secret in callers.items() if secret}
         for name in READ_TOKENS + READ_NONE:
             service: ServiceSettings = getattr(self, name)
             variable = f"BFF_{name.upper()}__JWT_SECRET"

@@ -6,26 +6,34 @@ uvicorn waits for ever for the head of a request, and reads heads of any size. H
                         has `head_bytes` and `head_lines` at most, else 431
     the body            is whole within `body_wait_s`, else 408; see `BodyDeadline`
     an idle connection  is closed after `keep_alive_s`
+    an answer           is fetched within `unread_wait_s`, or the connection is cut; see `unread.py`
+    requests in a row   are worked on one after the other, and so many may wait on a connection
     one too many        takes the place of the connection that has waited longest for a head; where all are at
                         work it is answered 503
 """
 
 import asyncio
 import contextlib
-from typing import ClassVar
+import uuid
+from collections.abc import Callable, Mapping
+from typing import ClassVar, cast
 
 import structlog
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from bff.errors import refusal
+from bff.http_guard import DATA_HEADERS, HSTS, headers_put
 from bff.settings import SocketSettings
 from bff.telemetry import Correlation, new_support_code
+from bff.unread import Unread
 
 PROBED = b"/livez"  # answered however full we are: a busy process must not be taken for a dead one
 CLOSE = {"connection": "close"}
 BUSY_FOR_S = 1
+IN_A_ROW = 64  # requests that wait on one connection behind the one that is worked on; browsers send none
 
 log = structlog.get_logger()
 
@@ -37,16 +45,19 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     limits: ClassVar[SocketSettings]
+    answers: ClassVar[Mapping[str, ASGIApp]]  # to requests that the app is not to see
     waiting: ClassVar[dict["BoundedProtocol", None]]  # for a head, or for the rest of it; the longest first
+    unread: ClassVar[Unread]
 
     _deadline: asyncio.TimerHandle | None = None
     _head_begun = False  # something of a head has come, and not all
     _message_under_way = False  # the head was whole, the body is not
     _head_bytes = 0
     _too_large = False
+    _deaf = False  # what came was no request, or one too many in a row: nothing more is read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", self.unread.watched(transport)))
         if len(self.connections) > self.limits.connections and self.waiting:
             longest = next(iter(self.waiting))
             longest._stop_waiting()
@@ -58,6 +69,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         if not self._message_under_way:
             self._head_bytes += len(data)
             if self._deadline is None:
@@ -67,6 +80,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._close_with(_too_large(new_support_code(), self.limits))
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= IN_A_ROW:
+            raise _TooManyInARow
         super().on_message_begin()
         self._head_begun, self._too_large = True, False
         self._parsed_bytes = self._parsed_lines = 0
@@ -89,9 +104,9 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             if self._too_large:
                 self.url = b"/"  # it may be a part of one
-                self.app = Correlation(self._refuse_the_size)
+                self.app = self.answers["too large"]
             elif len(self.connections) > self.limits.connections and self.url != PROBED:
-                self.app = Correlation(_refuse_the_crowd)
+                self.app = self.answers["crowded"]
             super().on_headers_complete()
         finally:
             self.app = app
@@ -111,6 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         # uvicorn would write its text into the answer of the request before, if that is under way.
+        self._deaf = True
         if self._free:
             message = "This is not a request of HTTP/1.1."
             self._close_with(refusal("BAD_USER_INPUT", message, 400, new_support_code(), headers=CLOSE))
@@ -155,38 +171,46 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _close_with(self, response: Response) -> None:
         """Answer what has no request yet, so no ASGI app either."""
+        response.headers.update({**DATA_HEADERS, "x-request-id": uuid.uuid4().hex})
+        if self.scheme == "https":
+            response.headers["strict-transport-security"] = HSTS
         headers = b"".join(name + b": " + value + b"\r\n" for name, value in response.raw_headers)
         self.transport.write(STATUS_LINE[response.status_code] + headers + b"\r\n" + bytes(response.body))
         self.transport.close()
 
-    async def _refuse_the_size(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _too_large(scope["state"]["support_code"], self.limits)(scope, receive, send)
 
+def bounded(
+    limits: SocketSettings,
+    *,
+    on_crowd: Callable[[HTTPConnection], None],
+    within: Callable[[ASGIApp], ASGIApp],
+) -> type[BoundedProtocol]:
+    """The protocol of one server: for uvicorn's `http=`.
 
-def bounded(limits: SocketSettings) -> type[BoundedProtocol]:
-    """The protocol of one server: for uvicorn's `http=`."""
-    return type("Bounded", (BoundedProtocol,), {"limits": limits, "waiting": {}})
-
-
-class Unheard:
-    """ASGI wrapper: an answer to a connection that is gone is dropped, as uvicorn does once it knows of it.
-
-    uvloop closes a connection some time before it says so; a stranger who drops connections in between would
-    fill the log with tracebacks.
+    Args:
+        on_crowd: told of each request for whose connection there is no place.
+        within: what lets named pages read the answers that are made here.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def too_large(scope: Scope, receive: Receive, send: Send) -> None:
+        response = _too_large(scope["state"]["support_code"], limits)
+        await response(scope, receive, headers_put(scope, send))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_or_drop(message: Message) -> None:
-            try:
-                await send(message)
-            except RuntimeError as exc:
-                if "the handler is closed" not in str(exc):
-                    raise
+    async def crowded(scope: Scope, receive: Receive, send: Send) -> None:
+        on_crowd(HTTPConnection(scope))
+        response = _crowded(scope["state"]["support_code"])
+        await response(scope, receive, headers_put(scope, send))
 
-        await self._app(scope, receive, send_or_drop if scope["type"] == "http" else send)
+    told = {
+        "limits": limits,
+        "waiting": {},
+        "unread": Unread(limits.unread_wait_s),
+        "answers": {
+            "too large": Correlation(within(too_large)),
+            "crowded": Correlation(within(crowded)),
+        },
+    }
+    return type("Bounded", (BoundedProtocol,), told)
 
 
 class BodyDeadline:
@@ -230,6 +254,10 @@ class BodyDeadline:
             await _too_slow("body", self._wait_s, scope["state"]["support_code"])(scope, receive, send)
 
 
+class _TooManyInARow(Exception):
+    """More requests came than may wait: those before are answered, and then the connection is closed."""
+
+
 class _BodyTooSlow(Exception):
     """The body was not whole in time."""
 
@@ -247,14 +275,13 @@ def _too_large(support_code: str, limits: SocketSettings) -> Response:
     return refusal("HEAD_TOO_LARGE", message, 431, support_code, headers=CLOSE)
 
 
-async def _refuse_the_crowd(scope: Scope, receive: Receive, send: Send) -> None:
-    response = refusal(
+def _crowded(support_code: str) -> Response:
+    return refusal(
         "SERVER_BUSY",
         "Too many connections are open. Try again in a moment.",
         503,
-        scope["state"]["support_code"],
+        support_code,
         headers={**CLOSE, "retry-after": str(BUSY_FOR_S)},
         retryable=True,
         retry_after_ms=BUSY_FOR_S * 1000,
     )
-    await response(scope, receive, send)

@@ -16,9 +16,9 @@ from typing import Any
 from graphql import GraphQLError
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
-from bff.auth import LEEWAY_S
 from bff.errors import explained
 from bff.rates import RateLimited
+from bff.turns import Turns
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.errors import RequestError
@@ -39,13 +39,15 @@ class SignInAgain(RequestError):
 class Streams:
     """The open streams of one process."""
 
-    def __init__(self, may_open: Callable[[Viewer, int], None] = lambda *_: None) -> None:
+    def __init__(self, may_open: Callable[[Viewer, int], None], *, leeway_s: float) -> None:
         """
         Args:
+            leeway_s: how long a token is accepted after its end, in seconds; as when it was shown.
             may_open: told a viewer and how many sockets and HTTP streams of theirs are open; raises
                 `RateLimited` when there may not be one more.
         """
         self._may_open = may_open
+        self._leeway_s = leeway_s
         self._seats: Counter[str] = Counter()  # by the viewer's user id
         self._closes: dict[object, Callable[[], Awaitable[None]]] = {}
         self.closing = False  # from then on no stream is opened
@@ -84,6 +86,10 @@ class Streams:
             if not self._seats[viewer.user_id]:
                 del self._seats[viewer.user_id]
 
+    def valid_for_s(self, viewer: Viewer) -> float:
+        """Seconds until the viewer's token is one that nobody accepts."""
+        return viewer.expires_at.timestamp() + self._leeway_s - time.time()
+
     async def close_all(self) -> None:
         """End every stream with a word to its client, and open no other."""
         self.closing = True
@@ -96,22 +102,17 @@ class Streams:
         return len(self._closes)
 
 
-def valid_for_s(viewer: Viewer) -> float:
-    """Seconds until the viewer's token is one that nobody accepts."""
-    return viewer.expires_at.timestamp() + LEEWAY_S - time.time()
-
-
 def told(error: RequestError, support_code: str) -> GraphQLError:
     """An error as a client may see it, of the operation as a whole."""
     return explained(GraphQLError(str(error), original_error=error), support_code)
 
 
 async def until_the_end(
-    results: AsyncGenerator[Any, None], context: Context, streams: Streams
+    results: AsyncGenerator[Any, None], context: Context, streams: Streams, turns: Turns
 ) -> AsyncGenerator[Any, None]:
     """The results of one operation, until it is over, its token has expired or the process leaves.
 
-    Whatever the operation holds is let go in the end, also when the client left.
+    The first waits for its turn. Whatever the operation holds is let go in the end, also when a client left.
     """
     leaving = asyncio.Event()
     if streams.closing:
@@ -126,12 +127,11 @@ async def until_the_end(
         except RateLimited as exc:  # others came between, since it was let in
             yield PreExecutionError(data=None, errors=[told(exc, context.support_code)])
             return
-        ended = asyncio.create_task(_ended(leaving, context.viewer))
-        coming: asyncio.Task[Any] | None = None
+        ended = asyncio.create_task(_ended(leaving, context.viewer, streams))
+        coming = asyncio.create_task(_in_turn(results, context.viewer, turns))
         try:
             with streams.open(leave):
                 while True:
-                    coming = asyncio.create_task(anext(results))
                     await asyncio.wait([coming, ended], return_when=asyncio.FIRST_COMPLETED)
                     if not coming.done():
                         if not leaving.is_set():
@@ -147,17 +147,23 @@ async def until_the_end(
                         yield PreExecutionError(data=None, errors=[exc])
                         return
                     yield result
+                    coming = asyncio.create_task(anext(results))
         finally:
             ended.cancel()
-            if coming and not coming.done():
+            if not coming.done():
                 coming.cancel()
                 await asyncio.wait([coming])
             context.caller.leave()
 
 
-async def _ended(leaving: asyncio.Event, viewer: Viewer) -> None:
+async def _in_turn(results: AsyncGenerator[Any, None], viewer: Viewer, turns: Turns) -> Any:
+    async with turns.turn(viewer):
+        return await anext(results)
+
+
+async def _ended(leaving: asyncio.Event, viewer: Viewer, streams: Streams) -> None:
     """Wait until the process leaves or the token has expired."""
-    while not leaving.is_set() and (left_s := valid_for_s(viewer)) > 0:
+    while not leaving.is_set() and (left_s := streams.valid_for_s(viewer)) > 0:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(left_s, CLOCK_READ_EVERY_S)):
                 await leaving.wait()

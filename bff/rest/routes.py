@@ -21,6 +21,7 @@ from bff.rest.row import Row
 from bff.rest.table import TABLE
 from bff.rest.values import Asked, NothingThere
 from bff.schema import Schema
+from bff.turns import Turns
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, RequestError
@@ -30,22 +31,25 @@ def rest_routes(
     schema: Schema,
     context_of: Callable[[HTTPConnection], Context],
     context_for: Callable[[HTTPConnection, Viewer], Context],
+    turns: Turns,
 ) -> APIRouter:
     """The routes of the table.
 
     Args:
         context_of: the context of the caller whom a request's token names.
         context_for: the context of a viewer, whoever sent the request.
+        turns: whose operation begins next.
     """
     router = APIRouter()
 
     async def answer(row: Row, context: Context, variables: Mapping[str, Any]) -> Response:
-        result = await schema.execute(
-            stored_operations()[row.operation],
-            variable_values=dict(variables),
-            context_value=context,
-            operation_name=row.operation,
-        )
+        async with turns.turn(context.viewer):
+            result = await schema.execute(
+                stored_operations()[row.operation],
+                variable_values=dict(variables),
+                context_value=context,
+                operation_name=row.operation,
+            )
         return answered(row, result)
 
     def endpoint(rows: Sequence[Row]) -> Callable[[Request], Any]:

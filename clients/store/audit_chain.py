@@ -1,12 +1,14 @@
 """The audit log as it is read: proven, shown, thinned out, and sealed with a new key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from clients.store.audit import End, held_end, put_end
+from clients.store.audit import Audit, End, held_end, put_end
+from clients.store.audit_breaks import Accepted, Broken, NotThatBreak, acceptance, accepted_breaks, mark_of
 from clients.store.audit_keys import AuditKeys, Unreadable
 from clients.store.audit_rows import NOTHING, end_sealed, fault_of, sealed_anew, source_of
 from clients.store.database import Database, now_ms
@@ -19,23 +21,13 @@ OTHER_HASH = "its hash is not the one that was written down"
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """The first row that is not as it was written."""
-
-    number: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"Row {self.number}: {self.why}."
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a verification found."""
 
     rows: int  # that were looked at and are good
     end: End  # the last of them
-    broken: Broken | None = None
+    broken: Broken | None = None  # the first that nobody has accepted
+    accepted: tuple[Accepted, ...] = ()  # breaks that were passed over
 
 
 class AuditChain:
@@ -85,6 +77,29 @@ class AuditChain:
             return await self.verify(after=after, newest=newest, known=known)  # old rows were removed
         return verdict
 
+    async def accept(self, number: int, *, by: str, reason: str) -> None:
+        """Write down that the first break is known, so that `verify` goes on behind it.
+
+        Args:
+            number: of the row that `verify` names.
+            by: who accepts it.
+            reason: why, in 64 characters at most.
+
+        Raises:
+            NotThatBreak: another row is the first that is broken, or none is.
+            StoreUnavailable: the database did not answer within a second.
+        """
+        # Twice where the last rows are missing: the first that is written then says so, and is a break.
+        for _ in range(2):
+            broken = (await self.verify()).broken
+            if broken is None or broken.number != number:
+                raise NotThatBreak(broken)
+            audit = Audit(self._database, self._keys)
+            await audit.append(acceptance(number, broken.mark, by=by, reason=reason))
+            await audit.close()
+            if broken.mark:
+                return
+
     async def shown(
         self,
         *,
@@ -121,6 +136,8 @@ class AuditChain:
             StoreUnavailable: the database did not answer within half a minute.
         """
 
+        accepted = await accepted_breaks(self._database, self._keys)
+
         async def removed(connection: AsyncConnection) -> int:
             head = await held_end(connection, "head")
             start = await self._end("start", connection)
@@ -137,8 +154,8 @@ class AuditChain:
             rows = (await connection.execute(query)).all()
             end = End(start.number, start.hash)
             for row in rows:
-                if fault := fault_of(row, end.number + 1, end.hash, self._keys):
-                    raise ChainBroken(Broken(end.number + 1, fault))
+                if (broken := self._broken(row, end)) and broken.mark not in accepted:
+                    raise ChainBroken(broken)
                 end = End(row.number, row.hash)
             if rows:
                 await connection.execute(delete(audit_rows).where(audit_rows.c.number <= end.number))
@@ -161,13 +178,15 @@ class AuditChain:
         verdict = await self.verify()
         if verdict.broken:
             raise ChainBroken(verdict.broken)
+        accepted = await accepted_breaks(self._database, self._keys)
         changed, begin, done = 0, None, False
         while not done:
-            begin, rows, done = await self._database.write(self._sealed_anew(begin), patience_s=PATIENCE_S)
+            anew = self._sealed_anew(begin, accepted)
+            begin, rows, done = await self._database.write(anew, patience_s=PATIENCE_S)
             changed += rows
         return changed
 
-    def _sealed_anew(self, begin: End | None) -> Any:
+    def _sealed_anew(self, begin: End | None, accepted: Mapping[str, Accepted]) -> Any:
         async def anew(connection: AsyncConnection) -> tuple[End, int, bool]:
             head = await held_end(connection, "head")
             start = await self._end("start", connection)
@@ -177,10 +196,11 @@ class AuditChain:
             rows = (await connection.execute(_after(end.number))).all()
             changed = 0
             for row in rows:
-                if fault := fault_of(row, end.number + 1, end.hash, self._keys):
-                    raise ChainBroken(Broken(end.number + 1, fault))
+                broken = self._broken(row, end)
+                if broken and broken.mark not in accepted:
+                    raise ChainBroken(broken)
                 end = End(row.number, row.hash)
-                if not row.seal.startswith(self._keys.newest):
+                if not broken and not row.seal.startswith(self._keys.newest):
                     values = sealed_anew(row, self._keys)
                     there = audit_rows.c.number == row.number
                     await connection.execute(update(audit_rows).where(there).values(values))
@@ -195,23 +215,34 @@ class AuditChain:
 
     async def _walked(self, begin: End, head: Any, known: End | None) -> Verdict:
         end, count = begin, 0
+        all_accepted = await accepted_breaks(self._database, self._keys)
+        passed: list[Accepted] = []
         while rows := await self._database.read(_after(end.number)):
             for row in rows:
-                fault = fault_of(row, end.number + 1, end.hash, self._keys)
-                if fault is None and known and row.number == known.number and row.hash != known.hash:
-                    fault = OTHER_HASH
-                if fault:
-                    return Verdict(count, end, Broken(end.number + 1, fault))
+                broken = self._broken(row, end)
+                if known and row.number == known.number and row.hash != known.hash:
+                    broken = broken or Broken(row.number, OTHER_HASH)
+                if broken and (accepted := all_accepted.get(broken.mark or "")):
+                    passed.append(accepted)
+                elif broken:
+                    return Verdict(count, end, broken, tuple(passed))
+                else:
+                    count += 1
                 end = End(row.number, row.hash)
-                count += 1
         last = max(head.number if head else 0, known.number if known else 0)
         if end.number < last:
             missing = f"it is missing, and so is all up to row {last}"
-            return Verdict(count, end, Broken(end.number + 1, missing))
+            return Verdict(count, end, Broken(end.number + 1, missing), tuple(passed))
         now = await self._end("head")  # others have gone on writing
         if end.number and (now is None or end.number > now.number):
-            return Verdict(count, end, Broken(end.number, "the head does not know it"))
-        return Verdict(count, end)
+            return Verdict(count, end, Broken(end.number, "the head does not know it"), tuple(passed))
+        return Verdict(count, end, None, tuple(passed))
+
+    def _broken(self, row: Any, end: End) -> Broken | None:
+        """What is wrong with the row that comes after this end, if anything is."""
+        number = end.number + 1
+        fault = fault_of(row, number, end.hash, self._keys)
+        return Broken(number, fault, mark_of(row, number, end.hash)) if fault else None
 
     def _fault_of_end(self, name: str, end: Any) -> str | None:
         try:

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     ENDED = "mutation.ended"
     REFUSED = "refusal"
     READ = "read"
+    ACCEPTED = "break.accepted"  # an operator has looked into a break; `clients/store/audit_breaks.py`
     BROKEN = "chain.broken"  # a writer found the end of the chain changed, and says so in the chain itself
 
 

@@ -81,6 +81,34 @@ def test_a_broken_row_is_named(file: Path):
     assert bff("audit", "rotate").exit_code == 1
 
 
+def test_a_break_that_was_looked_into_is_accepted(file: Path):
+    """Else one row, restored from an old backup, would ring the bell every night, and nobody would listen."""
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE audit_rows SET viewer_id = ? WHERE number = 2", [BOB])
+    database.close()
+
+    assert bff("audit", "accept-break", "3", "--reason", "why not").exit_code == 2
+    assert bff("audit", "accept-break", "2", "--reason", "x" * 65).exit_code == 2
+    done = bff("audit", "accept-break", "2", "--reason", "restored from a backup, OPS-7", "--by", "ann")
+    assert done.exit_code == 0, done.output
+    found = bff("audit", "verify")
+
+    assert found.exit_code == 0
+    known, proven = found.stdout.splitlines()
+    assert known.startswith("Row 2 is not, and that is known: accepted by ann at 20")
+    assert known.endswith(": restored from a backup, OPS-7")
+    assert proven.startswith("4 rows are as they were written. Head 5:")
+    assert "No row is broken." in bff("audit", "accept-break", "2", "--reason", "again").stderr
+    row = rows(bff("audit", "show"))[-1]
+    told = (row["kind"], row["machine"], row["outcome"])
+    assert told == ("break.accepted", "ann", "restored from a backup, OPS-7")
+
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE audit_rows SET viewer_id = NULL WHERE number = 2")
+    database.close()
+    assert bff("audit", "verify").stderr == "BROKEN. Row 2: what it says was changed.\n"
+
+
 def test_support_finds_one_sellers_doings(file: Path):
     """And no other's."""
     assert [row["number"] for row in rows(bff("audit", "show", "--viewer", ANN))] == [1, 2]

@@ -52,6 +52,23 @@ def test_a_callers_secret_must_be_a_secret(secret: str, why: str):
     assert secret not in text
 
 
+@pytest.mark.parametrize(("secret", "why"), NO_SECRETS.values(), ids=NO_SECRETS)
+def test_the_secret_before_must_be_a_secret_as_well(secret: str, why: str):
+    """While it is accepted, whoever knows it signs in as any seller."""
+    text = said(jwt_secret=SECRET, jwt_secret_previous=secret)
+
+    assert text.startswith("JWT_SECRET_PREVIOUS ")
+    assert why in text
+
+
+def test_a_secret_before_has_one_after_it():
+    """Alone, or the same twice, it is a change that somebody has begun and not thought to its end."""
+    assert "JWT_SECRET_PREVIOUS is the secret before" in said(
+        jwt_secret_previous=SECRET, jwks_url=JWKS, **OF_THEIR_OWN
+    )
+    assert "JWT_SECRET_PREVIOUS is JWT_SECRET" in said(jwt_secret=SECRET, jwt_secret_previous=SECRET)
+
+
 @pytest.mark.parametrize("service", [*SERVICES, "mcde"])
 @pytest.mark.parametrize(("secret", "why"), NO_SECRETS.values(), ids=NO_SECRETS)
 def test_a_services_secret_must_be_a_secret(service: str, secret: str, why: str):

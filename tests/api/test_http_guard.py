@@ -231,7 +231,7 @@ async def test_every_answer_is_data_and_nothing_else(bff: Bff, method: str, path
 
 
 async def test_an_answer_to_what_broke_is_data_too(bff: Bff):
-    """It is made outside of all that guards the others."""
+    """Starlette makes it outside of all that guards the others; a named page could not read it either."""
     app = bff.http._transport.app  # type: ignore[attr-defined]
 
     async def broken() -> None:
@@ -240,10 +240,12 @@ async def test_an_answer_to_what_broke_is_data_too(bff: Bff):
     app.add_api_route("/broken", broken)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://bff.test") as http:
-        answer = await http.get("/broken")
+        answer = await http.get("/broken", headers={"x-request-id": "my-own", "origin": APP})
 
     assert (answer.status_code, code(answer)) == (500, "INTERNAL_SERVER_ERROR")
     assert "hunter2" not in answer.text
+    assert answer.headers["x-request-id"] == "my-own"
+    assert answer.headers["access-control-allow-origin"] == APP
     assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert answer.headers["x-content-type-options"] == "nosniff"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
-from bff_under_test import Bff, GraphAnswer, running
+from bff_under_test import Bff, GraphAnswer, listen, running
 from pydantic import SecretStr
 from write_operations import MUTATIONS
 
@@ -16,6 +16,7 @@ from bff.auth import LEEWAY_S, SCOPES
 from bff.cli import dev_settings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
+from clients.transport import ServiceSettings
 from resolvers.global_ids import global_id
 
 SELLER = SELLERS[0]
@@ -134,6 +135,37 @@ async def test_who_proves_who_they_are_is_answered(bff: Bff, shown: Callable[[],
 
     assert (answer.status, answer.errors) == (200, [])
     assert answer.data["viewer"]["userId"] == SELLER.user_id
+
+
+OLD = "the-secret-before-the-one-of-this-test".ljust(64, "_")
+
+
+@pytest.mark.parametrize(("previous", "status"), [(OLD, 200), (None, 401)], ids=["while it is told", "later"])
+async def test_a_secret_is_replaced_and_nobody_has_to_sign_in_again(previous: str | None, status: int):
+    """Tokens of the old secret are good while both are told; no service ever gets one of it from us."""
+    settings = dev_settings().model_copy(
+        update={
+            "jwt_secret": SecretStr(SECRET),
+            "jwt_secret_previous": SecretStr(previous) if previous else None,
+            "refund_engine": ServiceSettings(),  # no secret of its own: its tokens are signed with ours
+        }
+    )
+    sandbox = Sandbox(seed(10))
+    heard = listen(sandbox)
+    async with running(create_dev_app(sandbox, settings, seller=SELLER), sandbox, settings) as bff:
+        answers = [await ask(bff, EVERYTHING, bearer=token(secret=secret)) for secret in (OLD, SECRET)]
+        other = await ask(bff, EVERYTHING, bearer=token(secret="x" * 64))
+
+    assert [answer.status for answer in answers] == [status, 200]
+    assert other.status == 401
+    tokens = [
+        request.headers["authorization"].removeprefix("Bearer ")
+        for request in heard
+        if request.service == "refund-engine" and request.path.startswith("/api/v1/claims")
+    ]
+    assert tokens
+    for minted in tokens:
+        jwt.decode(minted, SECRET, algorithms=["HS256"])
 
 
 async def test_the_scheme_is_read_in_any_case(bff: Bff):

@@ -1,10 +1,12 @@
 """Tokens of an issuer that publishes its keys: whom the BFF lets in, and what a forger gets."""
 
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import respx
@@ -35,8 +37,8 @@ def issuer() -> respx.MockRouter:
     return router
 
 
-@pytest.fixture
-async def bff(issuer: respx.MockRouter) -> AsyncIterator[Bff]:
+@contextlib.asynccontextmanager
+async def trusting(issuer: respx.MockRouter) -> AsyncIterator[Bff]:
     """A BFF that trusts the issuer, and is told of an audience and an issuer's name."""
     settings = dev_settings().model_copy(
         update={
@@ -57,6 +59,37 @@ async def bff(issuer: respx.MockRouter) -> AsyncIterator[Bff]:
         await bff.checked()
         bff.calls()
         yield bff
+
+
+@pytest.fixture
+async def bff(issuer: respx.MockRouter) -> AsyncIterator[Bff]:
+    async with trusting(issuer) as bff:
+        yield bff
+
+
+async def test_nobody_is_sent_here_before_the_issuer_was_read_once(
+    issuer: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+):
+    """A new replica that knows no key turns everybody away: an older one would let them in."""
+    monkeypatch.setattr(jwks, "RETRY_S_AT_MOST", 0.01)
+    issuer.get(URL).mock(side_effect=httpx.ConnectError("down"))
+    async with trusting(issuer) as bff:
+        waiting = await bff.http.get("/readyz")
+        assert (waiting.status_code, waiting.json()) == (
+            503,
+            {"status": "starting", "waitsFor": ["issuer-keys"]},
+        )
+        assert (await bff.http.get("/livez")).status_code == 200
+
+        issuer.get(URL).respond(json=key_set("rsa"))  # and nobody asks
+        with anyio.fail_after(10):
+            while (await bff.http.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - as probes do
+                await anyio.sleep(0.01)
+
+        issuer.get(URL).mock(side_effect=httpx.ConnectError("down"))
+        assert (await ask(bff, signed("ec", claims_of(ANN)))).status == 503
+        assert (await bff.http.get("/readyz")).status_code == 200
+        assert (await ask(bff, signed("rsa", claims_of(ANN)))).status == 200
 
 
 async def ask(bff: Bff, token: str) -> GraphAnswer:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
-from bff_under_test import Bff, MakeBff
+from bff_under_test import Bff, MakeBff, listen, running
+from opentelemetry import trace
 from read_operations import variables_for
 from write_operations import MUTATIONS
 
-from bff.app import dev_token
+from bff.app import create_dev_app, dev_token
 from bff.auth import DevIssuer
-from bff.sandbox.sandbox import DEV_SECRETS
-from bff.sandbox.seed import SELLERS
+from bff.cli import dev_settings
+from bff.sandbox.sandbox import DEV_SECRETS, Sandbox
+from bff.sandbox.seed import SELLERS, seed
 from bff.settings import DEV_SECRET
 from bff.telemetry import configure_logging, strike_out_secrets
 
@@ -158,3 +160,16 @@ def test_each_kind_of_secret_is_found_alone(text: str, written: str):
         "api_key": "[struck out]",
         "status": 200,
     }
+
+
+async def test_no_trace_is_emitted():
+    """A span would be a second log, which nobody strikes secrets out of."""
+    sandbox, settings = Sandbox(seed(5)), dev_settings()
+    heard = listen(sandbox)
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with running(create_dev_app(sandbox, settings, seller=SELLERS[0]), sandbox, settings) as bff:
+        await bff.ask("Dashboard", headers={"traceparent": traceparent})
+
+    assert len(heard) > 5
+    assert not any({"traceparent", "tracestate", "b3"} & request.headers.keys() for request in heard)
+    assert not any(trace.get_tracer("bff").start_span("any").is_recording() for _ in heard)

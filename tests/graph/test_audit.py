@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from bff_under_test import Bff, running
 
 from bff.app import create_dev_app
@@ -260,6 +261,22 @@ async def test_refusals_are_rows_with_a_count(audited: Audited):
     assert ("scope", "claims:read", BOB.user_id, 1) in found
     assert ("key", "graphql", None, 1) in found
     assert {action for action, _, viewer_id, _ in found if viewer_id == ANN.user_id} == {"limit"}
+
+
+@pytest.mark.parametrize("audited", [{"trusted_hosts": ("bff.test",), "dev": False}], indirect=True)
+async def test_foreign_pages_and_names_are_rows_with_a_count(audited: Audited):
+    """A page that tries all night is one row a minute, and so is a name that was rebound to us."""
+    with structlog.testing.capture_logs() as events:
+        for _ in range(40):
+            foreign = await audited.bff.http.post("/graphql", headers={"origin": "https://evil.example"})
+        named = await audited.bff.http.get("/livez", headers={"host": "evil.example"})
+        wrong = await audited.bff.http.get("/graphql", headers={"host": "evil.example"})
+
+    assert [answer.status_code for answer in (foreign, named, wrong)] == [403, 200, 400]
+    found = {facts(row, "action", "outcome", "source", "times") for row in await audited.rows()}
+    assert found == {("guard", "origin", "127.0.0.1", 40), ("guard", "host", "127.0.0.1", 1)}
+    assert [event["reason"] for event in events if event["event"] == "guard.refused"] == ["origin"]
+    assert not [event for event in events if event["event"] == "request.refused"], "a line for each"
 
 
 async def test_a_flood_fills_no_table(audited: Audited):

@@ -68,6 +68,9 @@ def bystander(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
     command = [sys.executable, HERE / "bystander.py", str(port), dev_token(settings(), AVERY)]
     with written.open("wb") as out, subprocess.Popen(command, stdout=out, env=env) as running:
         try:
+            while written.read_bytes().count(b"\n") < 3:  # it is asking: from now on it would notice
+                assert running.poll() is None, "the client beside the attack did not start"
+                time.sleep(0.05)
             yield Bystander(written)
         finally:
             running.kill()

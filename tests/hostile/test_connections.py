@@ -1,9 +1,14 @@
 """Bytes that are no request, or come too slowly, or are two requests to some and one to others."""
 
+import asyncio
+import contextlib
+import json
 from functools import partial
 
 import pytest
 from target import Target
+
+from bff.operations import stored_operations
 
 pytestmark = pytest.mark.slow
 
@@ -125,12 +130,35 @@ async def test_connections_that_come_and_go(target: Target):
     assert target.statuses <= {0}
 
 
-async def test_answers_that_nobody_reads(target: Target):
-    """Requests on one connection whose answers are left lying: what waits for a reader must have an end."""
-    request = (
-        b"GET /graphql?query={serviceHealth{services{name,status}}} HTTP/1.1\r\nhost: bff\r\n"
-        b"authorization: Bearer " + target.token.encode() + b"\r\n\r\n"
-    )
-    await target.pressed([partial(target.raw, *[request * 50] * 10, for_s=2, pause_s=0.05)] * 10, for_s=0)
+def list_of_claims(target: Target) -> bytes:
+    body = json.dumps({"query": stored_operations()["RecoveriesList"]}).encode()
+    signed_in = HEAD + b"authorization: Bearer " + target.token.encode() + b"\r\n"
+    return signed_in + told(len(body)) + b"\r\n" + body
 
-    assert target.statuses <= {0, 200, 400}
+
+async def test_answers_that_nobody_reads(target: Target):
+    """Four connections of five hundred requests each, whose answers are left lying: one at a time is made."""
+    request = list_of_claims(target)
+
+    async def mute() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=1)
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(3):
+                for _ in range(50):
+                    writer.write(request * 10)
+                    await writer.drain()
+                await asyncio.sleep(2)
+        writer.transport.abort()
+        target.judge(0, "")
+
+    await target.pressed([mute] * 4, for_s=0, at_once=4)
+
+
+async def test_requests_in_a_row(target: Target):
+    """The same, and somebody reads: so many may wait, and the connection is closed behind them."""
+    request = list_of_claims(target)
+    await target.pressed([partial(target.raw, request * 500, for_s=5)] * 4, for_s=0, at_once=4)
+
+    assert target.statuses <= {0, 200}
+    assert target.tried <= 4 * 66

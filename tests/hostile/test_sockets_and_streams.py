@@ -163,8 +163,9 @@ async def test_sockets_of_strange_pages(target: Target):
     await target.pressed([partial(knock, **options) for options in odd], for_s=0)
 
 
-async def test_a_socket_that_never_reads(target: Target):
-    """A hundred answers wait for a client that does not fetch them, and no more are made."""
+async def test_sockets_that_never_read(target: Target):
+    """Four sockets of five hundred queries each, whose answers nobody fetches: few at a time are made."""
+    query = stored_operations()["RecoveriesList"]
 
     async def mute() -> None:
         with contextlib.suppress(*GONE):
@@ -173,12 +174,12 @@ async def test_a_socket_that_never_reads(target: Target):
                     json.dumps({**INIT, "payload": {"Authorization": f"Bearer {target.token}"}})
                 )
                 for nth in range(500):
-                    await connection.send(subscribe(nth, stored_operations()["RecoveriesList"]))
+                    await connection.send(subscribe(nth, query))
                 await asyncio.sleep(2)
                 connection.transport.abort()
         target.judge(101, "")
 
-    await mute()
+    await target.pressed([mute] * 4, for_s=0, at_once=4)
 
 
 ACCEPTS = {"sse": "text/event-stream", "multipart": "multipart/mixed;subscriptionSpec=1.0"}

@@ -14,7 +14,7 @@ from bff.cli import dev_settings
 from bff.operations import stored_operations
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.sockets import Unheard
+from bff.unread import Unheard
 
 
 @pytest.fixture
@@ -100,8 +100,14 @@ async def test_an_answer_to_a_connection_that_is_gone_is_dropped():
     async def broken(message: Message) -> None:
         raise RuntimeError("Response content longer than Content-Length")
 
-    await Unheard(app)({"type": "http"}, None, gone)  # type: ignore[arg-type]
+    told: list[Message] = [{"type": "http.request"}, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        return told.pop(0)
+
+    await Unheard(app)({"type": "http"}, receive, gone)
 
     assert sent == ["http.response.start", "http.response.body"]
+    assert told == [], "uvicorn, which had not heard of it yet, would have logged an answer that is not whole"
     with pytest.raises(RuntimeError):
         await Unheard(app)({"type": "http"}, None, broken)  # type: ignore[arg-type]

@@ -182,6 +182,17 @@ async def test_a_stream_does_not_outlive_its_token(bff, http, accept):
 
 
 @pytest.mark.parametrize("accept", [SSE, MULTIPART])
+async def test_a_silent_stream_ends_with_its_token_and_the_leeway_in_settings(accept):
+    """After its snapshot nothing happens: it ends all the same, and not half a minute late."""
+    async with serving(jwt_leeway_s=0.0) as bff, httpx.AsyncClient(timeout=10) as http:
+        url = f"http://127.0.0.1:{bff.port}/graphql"
+        async with http.stream("POST", url, **asked(bff, accept, expires_in_s=1.5)) as response:
+            [*_, last, end] = await ended(response, accept)
+
+    assert (last["errors"][0]["extensions"]["code"], end) == ("UNAUTHENTICATED", "complete")
+
+
+@pytest.mark.parametrize("accept", [SSE, MULTIPART])
 async def test_a_silent_stream_shows_signs_of_life(accept):
     """Proxies end what is silent; comment lines and empty parts are seen by nobody else."""
     async with serving(heartbeat_s=0.05) as bff, httpx.AsyncClient() as http:

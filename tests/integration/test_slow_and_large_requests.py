@@ -1,13 +1,38 @@
 """Requests that come slowly, or too large, over real sockets: they cost themselves and nobody else."""
 
 import asyncio
+from typing import Any
 
+import anyio
 import pytest
-from served import Connection, serving
+from served import Answer, Connection, Served, serving
 from structlog.testing import capture_logs
+
+from bff.cli import dev_settings
+from bff.http_guard import CorsSettings
+from clients.store.audit_chain import AuditChain
+from clients.store.audit_keys import AuditKeys
 
 GET = b"GET /livez HTTP/1.1\r\nhost: bff\r\n"
 SHORT = {"head_wait_s": 0.3, "body_wait_s": 0.3}
+PAGE = "https://app.example"
+
+
+def assert_ours(answer: Answer) -> None:
+    """It has the headers of all other answers, whoever made it."""
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-request-id"]
+
+
+async def written_down(bff: Served) -> list[dict[str, Any]]:
+    """The audit log, what was counted in this minute included."""
+    book, database = bff.app.state.book, bff.app.state.store.database
+    book.write_counted()
+    with anyio.fail_after(8):
+        while book.audit.waiting:  # noqa: ASYNC110 - a database tells nobody
+            await asyncio.sleep(0.01)
+    return await AuditChain(database, AuditKeys(dev_settings().audit_secrets())).shown()
 
 
 async def drip(connection: Connection, text: bytes, *, pause_s: float = 0.05) -> None:
@@ -28,6 +53,7 @@ async def test_a_head_that_comes_byte_by_byte_is_cut():
         answer = await slow.answer()
 
         assert (answer.status, answer.code) == (408, "REQUEST_TIMEOUT")
+        assert_ours(answer)
         assert answer.headers["connection"] == "close"
         assert answer.body["errors"][0]["extensions"]["supportCode"].startswith("OP-")
         assert await slow.rest() == b""
@@ -130,6 +156,7 @@ async def test_a_large_head_is_refused(head: bytes, pieces: int):
         answer = await large.answer()
 
         assert (answer.status, answer.code) == (431, "HEAD_TOO_LARGE")
+        assert_ours(answer)
         assert "32768 bytes and 64" in answer.body["errors"][0]["message"]
 
 
@@ -212,20 +239,25 @@ async def test_a_good_client_beside_two_hundred_slow_ones():
 
 async def test_one_too_many_is_told_when_to_come_again():
     """All connections at work: no place to take, so the new one is told; the probe of life is answered."""
-    async with serving(connections=8) as bff:
+    async with serving(connections=8, cors=CorsSettings(origins=(PAGE,))) as bff:
         bff.sandbox.faults["refund-engine"] = "slow:1000"
         head, body = bff.request("RecoveryMetrics")
         at_work = [await (await bff.connect()).send(head, body) for _ in range(8)]
         await asyncio.sleep(0.2)
 
         late = await bff.connect()
-        await late.send(head, body)
+        more_head, body = bff.request("RecoveryMetrics", more={"origin": PAGE})
+        await late.send(more_head, body)
         refused = await late.answer()
         probe = await bff.connect()
         await probe.send(GET + b"\r\n")
 
         assert (refused.status, refused.code, refused.headers["retry-after"]) == (503, "SERVER_BUSY", "1")
         assert refused.body["errors"][0]["extensions"]["retryAfterMs"] == 1000
+        assert_ours(refused)
+        assert refused.headers["access-control-allow-origin"] == PAGE
+        [row] = await written_down(bff)
+        assert (row["kind"], row["action"], row["source"]) == ("refusal", "crowd", "127.0.0.1")
         assert (await probe.answer()).status == 200
         assert [(await connection.answer()).status for connection in at_work] == [200] * 8
 

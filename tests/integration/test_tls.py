@@ -47,6 +47,12 @@ async def test_a_client_that_checks_is_served(authority: trustme.CA, settings: T
         )
         without = await http.get(f"http://127.0.0.1:{plain.port}/livez")
 
+        reader, writer = await asyncio.open_connection("127.0.0.1", bff.port, ssl=trusting(authority))
+        writer.write(b"no request\r\n\r\n")
+        raw = await reader.read()
+        writer.close()
+
+    assert b"\r\nstrict-transport-security: max-age=31536000\r\n" in raw
     assert answer.json()["data"]["viewer"]["userId"]
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
     assert "strict-transport-security" not in without.headers

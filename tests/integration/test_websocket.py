@@ -89,6 +89,12 @@ async def test_a_socket_does_not_outlive_its_token(bff: Served):
         assert (await again.event("1", "serviceHealth"))["sequence"] == 1
 
 
+async def test_a_silent_socket_ends_with_its_token_by_our_clock_and_the_leeway_in_settings():
+    """Nothing happens and nobody speaks: it is closed all the same, and not half a minute late."""
+    async with serving(jwt_leeway_s=0.0) as bff, bff.socket(expires_in_s=1.5) as socket:
+        assert (await socket.closed())[0] == 4403
+
+
 async def test_nothing_is_served_before_the_token(bff: Served):
     """A subscription that comes first is answered by the end of the socket."""
     async with bff.opened() as connection:
@@ -109,6 +115,8 @@ async def test_a_page_of_another_origin_is_refused(bff: Served):
         async with bff.opened(origin="https://evil.example"):
             pass
     assert refused.value.response.status_code == 403
+    counted = {name: times for name, times in (await bff.metrics()).items() if 'reason="origin"' in name}
+    assert list(counted.values()) == [1]
 
     async with bff.opened(origin=f"http://127.0.0.1:{bff.port}") as connection:
         await connection.send(json.dumps(init(bff.token())))
