@@ -242,13 +242,14 @@ def main() -> None:
     port_here, port_there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(port_there,), daemon=True)
     server.start()
+    told = sys.stdout
     with open(os.devnull, "w") as sys.stdout:  # noqa: PTH123 # the log is written, and nobody reads it
         try:
             found = uvloop.run(table(port_here.recv(), calls))
         finally:
             server.terminate()
             server.join()
-            sys.stdout = sys.__stdout__
+            sys.stdout = told
     sys.stdout.write(f"CPU µs a call, and how often that of plain aiohttp\n{found}\n")
 
 

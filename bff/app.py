@@ -97,7 +97,9 @@ def create_app(
         documents_shelf if settings.persisted_queries else None,
     )
     monitor = HealthMonitor(bus)
-    store = Store(settings.db_url, stripe_first_id=settings.stripe_first_id)
+    store = Store(
+        settings.db_url, stripe_first_id=settings.stripe_first_id, patience_s=settings.db_patience_s
+    )
     drain = Drain()
 
     def on_outcome(outcome: Outcome) -> None:

@@ -130,7 +130,8 @@ def _asked(question: Callable[[AuditChain], Awaitable[T]]) -> T:
     configure_logging(readable=True, level=logging.CRITICAL)  # what is wrong is said below
 
     async def answered() -> T:
-        database = Database(settings.db_url)  # as it is: whoever only looks brings it to no other revision
+        # As it is: whoever only looks brings it to no other revision.
+        database = Database(settings.db_url, patience_s=settings.db_patience_s)
         try:
             return await question(AuditChain(database, AuditKeys(settings.audit_secrets())))
         finally:

@@ -25,6 +25,7 @@ from bff.limits import LimitSettings
 from bff.rates import RateSettings
 from bff.tls import TlsSettings
 from bff.trusted import Trust
+from clients.store.database import PATIENCE_S
 from clients.transport import ServiceSettings, UpstreamSettings
 
 DEV_SECRET = "dev-only-never-in-production-0123456789"  # noqa: S105  # printed at every dev start
@@ -105,6 +106,12 @@ class AuditSettings(BaseSettings):
         default="sqlite+aiosqlite:///bff.sqlite3",
         validation_alias="DB_URL",
         description="What the BFF remembers, as a SQLAlchemy URL with an async driver.",
+    )
+    db_patience_s: float = Field(
+        default=PATIENCE_S,
+        gt=0,
+        le=60,
+        description="How long an answer waits for the database, in seconds; longer where its disk is slow.",
     )
     audit_keys: tuple[SecretStr, ...] = Field(
         default=(),

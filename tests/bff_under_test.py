@@ -17,10 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff.app import create_dev_app, dev_token
 from bff.cli import dev_settings
 from bff.operations import stored_operations
-from bff.sandbox.sandbox import Sandbox
+from bff.sandbox.sandbox import SERVICES, Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.world import Seller, World
 from bff.settings import Settings
+from clients.chain.breaker import BreakerSettings
+from clients.transport import ServiceSettings
+
+HANGING_FOR_S, PATIENT_FOR_S = 0.3, 30.0
 
 
 @dataclass
@@ -100,6 +104,20 @@ class Bff:
         return counted
 
 
+def limits(hanging: Collection[str], settings: Settings) -> dict[str, ServiceSettings]:
+    """Settings of the services with which one that hangs is left soon, and no other is, however busy we are.
+
+    The circuit of one that hangs stays closed: it would answer for it after ten calls.
+    """
+    hangs = {"timeout_s": HANGING_FOR_S, "breaker": BreakerSettings(calls_at_least=100_000)}
+    return {
+        name: getattr(settings, name).model_copy(
+            update=hangs if service in hanging else {"timeout_s": PATIENT_FOR_S}
+        )
+        for service, name in ((service, service.replace("-", "_")) for service in SERVICES)
+    }
+
+
 MakeBff = Callable[..., Awaitable[Bff]]
 
 
@@ -139,14 +157,31 @@ def listen(sandbox: Sandbox, lost: Collection[tuple[str, str]] = ()) -> list[Hea
 async def make_bff() -> AsyncIterator[MakeBff]:
     """Start a BFF over a sandbox: `await make_bff(claims=10, operation_budget_s=0.6, search_reachable=True)`.
 
-    Options that a `Settings` has go there; the rest go to the `Sandbox`. With the `world` of another BFF
-    it is one that has seen and kept nothing of it yet.
+    Its services are waited for, however busy the machine is. Options that a `Settings` has go there; the
+    rest go to the `Sandbox`. With the `world` of another BFF it is one that has seen and kept nothing yet.
     """
+    async with made_bffs(patient=True) as make:
+        yield make
+
+
+@pytest.fixture
+async def make_hurried_bff() -> AsyncIterator[MakeBff]:
+    """The same, with the times of production."""
+    async with made_bffs(patient=False) as make:
+        yield make
+
+
+@contextlib.asynccontextmanager
+async def made_bffs(*, patient: bool) -> AsyncIterator[MakeBff]:
     async with contextlib.AsyncExitStack() as stack:
+        usual = dev_settings()
+        if patient:
+            patience = {"operation_budget_s": PATIENT_FOR_S, **limits((), usual)}
+            usual = usual.model_copy(update=patience)
 
         async def make(*, claims: int = 60, world: World | None = None, **options: Any) -> Bff:
             told = {name: options.pop(name) for name in list(options) if name in Settings.model_fields}
-            settings = dev_settings().model_copy(update=told)
+            settings = usual.model_copy(update=told)
             sandbox = Sandbox(world or seed(claims), **options)
             lost: set[tuple[str, str]] = set()
             heard = listen(sandbox, lost)

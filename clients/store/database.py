@@ -22,7 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from clients.errors import StoreUnavailable
 
 PATIENCE_S = 1.0  # a lookup by key takes a millisecond, and an answer waits for it
-SQLITE_WAITS_S = 5.0  # for another process that writes to the file; `PATIENCE_S` is who asks' own bound
+SQLITE_WAITS_S = 5.0  # at least, for another process that writes to the file; who asks has their own bound
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -48,15 +48,17 @@ def _now_ms_of_sqlite(element: now_ms, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class Database:
-    """One database. Whoever asks waits a second at most; what is under way then ends by itself."""
+    """One database. Whoever asks waits for a bounded time; what is under way then ends by itself."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_s: float = PATIENCE_S) -> None:
         """
         Args:
             url: a SQLAlchemy URL with an async driver, such as `sqlite+aiosqlite:///bff.sqlite3`.
+            patience_s: how long whoever asks waits for an answer.
         """
+        self._patience_s = patience_s
         self._sqlite = url.startswith("sqlite")
-        waits = {"timeout": SQLITE_WAITS_S} if self._sqlite else {}
+        waits = {"timeout": max(SQLITE_WAITS_S, patience_s)} if self._sqlite else {}
         self.engine = create_async_engine(url, pool_pre_ping=True, connect_args=waits)
         self.in_memory = isinstance(self.engine.sync_engine.pool, StaticPool)
         self._turn = asyncio.Lock()
@@ -67,14 +69,14 @@ class Database:
 
     async def close(self) -> None:
         if self._leaving:
-            await asyncio.wait(self._leaving, timeout=PATIENCE_S)
+            await asyncio.wait(self._leaving, timeout=self._patience_s)
         await self.engine.dispose()
 
     async def read(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """The rows of a query.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
 
         async def read(connection: AsyncConnection) -> Sequence[Row[Any]]:
@@ -88,16 +90,17 @@ class Database:
         work: Callable[[AsyncConnection], Awaitable[T]],
         *,
         undone_if_left: bool = False,
-        patience_s: float = PATIENCE_S,
+        patience_s: float | None = None,
     ) -> T:
         """Do `work` in one transaction and commit it.
 
         Args:
             undone_if_left: nothing is kept when whoever asked was told that the database is unavailable, or
                 is gone. Without it the work may still be done then.
+            patience_s: how long this one is waited for; None is as long as any other.
 
         Raises:
-            StoreUnavailable: the database did not answer within `patience_s`.
+            StoreUnavailable: the database did not answer in time.
         """
         asked = self._transaction(work, begin="BEGIN IMMEDIATE", undone_if_left=undone_if_left)
         return await self._waited_for(asked, patience_s)
@@ -122,11 +125,11 @@ class Database:
                     await transaction.rollback()
                 return done
 
-    async def _waited_for(self, asked: Coroutine[Any, Any, T], patience_s: float = PATIENCE_S) -> T:
+    async def _waited_for(self, asked: Coroutine[Any, Any, T], patience_s: float | None = None) -> T:
         asking = asyncio.create_task(asked)
         try:
             # Not `asyncio.timeout`: a driver that hangs takes its time to give a connection up as well.
-            await asyncio.wait([asking], timeout=patience_s)
+            await asyncio.wait([asking], timeout=self._patience_s if patience_s is None else patience_s)
             if not asking.done():
                 raise TimeoutError
             return asking.result()

@@ -80,7 +80,7 @@ class Receipts:
             lease_s: how long nobody else may take it over; longer than the operation's time budget.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second. Nothing is held then: what was
+            StoreUnavailable: the database did not answer in time. Nothing is held then: what was
                 written all the same is taken back, or runs out with its lease.
         """
         receipt = Receipt(viewer_id, mutation, key, secrets.token_hex(16))
@@ -102,7 +102,7 @@ class Receipts:
             Whether the receipt is still held. If not, stop: somebody else is at work.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second; the notes may be kept all the same.
+            StoreUnavailable: the database did not answer in time; the notes may be kept all the same.
         """
         return await self._changed(receipt, {"notes": notes})
 
@@ -117,7 +117,7 @@ class Receipts:
             Whether it was kept. If not, the receipt was taken over or ended before: `begin` tells the rest.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second; it may be kept all the same.
+            StoreUnavailable: the database did not answer in time; it may be kept all the same.
         """
         kept = {
             "state": "finished",
@@ -141,7 +141,7 @@ class Receipts:
             Whether it was still held.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second; the lease runs out if nothing else.
+            StoreUnavailable: the database did not answer in time; the lease runs out if nothing else.
         """
         return await self._changed(receipt, {"state": "released", "holder": None})
 
@@ -152,7 +152,7 @@ class Receipts:
             Whether it was still held.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second; the lease runs out if nothing else.
+            StoreUnavailable: the database did not answer in time; the lease runs out if nothing else.
         """
 
         async def dropped(connection: AsyncConnection) -> bool:
@@ -164,7 +164,7 @@ class Receipts:
         """What a viewer's finished mutations of one kind came to, of the last 24 hours.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         query = select(receipts.c.outcome).where(
             receipts.c.viewer_id == viewer_id,

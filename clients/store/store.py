@@ -1,6 +1,6 @@
 """The store: what is asked of it is in `receipts.py`, `stripe_map.py` and `audit.py`."""
 
-from clients.store.database import Database
+from clients.store.database import PATIENCE_S, Database
 from clients.store.receipts import Receipts
 from clients.store.stripe_map import StripeMap
 from clients.store.tables import metadata
@@ -9,13 +9,16 @@ from clients.store.tables import metadata
 class Store:
     """The BFF's own database: SQLite embedded, PostgreSQL in production."""
 
-    def __init__(self, url: str, *, stripe_first_id: int | None = None) -> None:
+    def __init__(
+        self, url: str, *, stripe_first_id: int | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
         """
         Args:
             url: a SQLAlchemy URL with an async driver, such as `sqlite+aiosqlite:///bff.sqlite3`.
             stripe_first_id: where stripe's integers for new claims begin; None: claims get no new ones.
+            patience_s: how long an answer waits for the database.
         """
-        self.database = Database(url)
+        self.database = Database(url, patience_s=patience_s)
         self.receipts = Receipts(self.database)
         self.stripe_map = StripeMap(self.database, first_id=stripe_first_id)
 

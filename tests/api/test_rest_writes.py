@@ -216,7 +216,7 @@ async def test_a_lost_answer_is_an_unknown_outcome(bff: Bff):
     request = request_for(row, KEYS)
     bff.sandbox.faults["integrations"] = "after:hang"
 
-    lost = await send(bff, row, request.saying(Source("header", "x-request-budget"), "800"))
+    lost = await send(bff, row, request.saying(Source("header", "x-request-budget"), "2000"))
     bff.sandbox.faults["integrations"] = "ok"
     again = await send(bff, row, request)
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import structlog
 from bff_under_test import Bff, running
+from late import WITHIN_S
 
 from bff.app import create_dev_app
 from bff.audit import COUNTED_APART, Book
@@ -67,7 +68,7 @@ async def audited(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
 
 
 async def until(so: Callable[[], object]) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(WITHIN_S):
         while not so():  # noqa: ASYNC110  # a database tells nobody
             await asyncio.sleep(0.005)
 

@@ -2,6 +2,9 @@
 
 An operation's answer takes about as long as its hops, whatever it asks at once. Pages of one list, and the
 document calls that go four at a time, follow each other and count as one hop.
+
+What starts late, because the machine was busy, can only look like one more hop: the shortest of a few tries
+is what the operation does.
 """
 
 import time
@@ -21,6 +24,8 @@ from resolvers.global_ids import global_id
 
 DELAY_MS = 40  # far above what a busy machine delays a request by
 SAME_HOP_S = DELAY_MS / 1000 / 2  # a request that starts so soon after one of its kind continues it
+
+TRIES = 4
 
 HOPS = {
     "AppShell": 0,
@@ -136,15 +141,21 @@ async def test_operations_keep_their_hops(make_bff, asked):
     world = seed(60)
     variables = variables_for(world)
 
-    too_long = {}
-    for operation, hops in HOPS.items():
+    async def chain_of(operation: str) -> list[str]:
         bff = await make_bff(world=world, mcde_repaired=True)  # another each time: what is kept is no hop
         if operation == "EvidenceLocker":  # finds out, once per process, that search is hidden
             await bff.ask(operation, seller=SELLERS[1])
         make_slow(bff)
         asked.clear()
         assert (await bff.ask(operation, **variables[operation])).errors == [], operation
-        if len(chain := longest_chain(asked)) > hops:
+        return longest_chain(asked)
+
+    too_long = {}
+    for operation, hops in HOPS.items():
+        for _ in range(TRIES):
+            if len(chain := await chain_of(operation)) <= hops:
+                break
+        else:
             too_long[operation] = chain
 
     assert too_long == {}
@@ -152,17 +163,22 @@ async def test_operations_keep_their_hops(make_bff, asked):
 
 async def test_ownership_through_the_claim_is_one_hop(make_bff, asked):
     """A document that an agent attached is shown because its claim is the viewer's: one more hop, not two."""
-    bff = await make_bff(mcde_repaired=True)
-    own = {row["id"] for row in claims_of(bff.sandbox.world, SELLERS[0])}
-    documents = bff.sandbox.world.documents.values()
+    world = seed(60)
+    own = {row["id"] for row in claims_of(world, SELLERS[0])}
+    documents = world.documents.values()
     document = next(row for row in documents if row["uploadedBy"] == AGENT_ID and row["claimId"] in own)
-    make_slow(bff)
 
-    chains = {}
-    for operation in ("DocumentDetail", "DocumentLink", "DocumentEvidence", "DocumentCostEstimate"):
+    async def chain_of(operation: str) -> list[str]:
+        bff = await make_bff(world=world, mcde_repaired=True)
+        make_slow(bff)
         asked.clear()
         assert (await bff.ask(operation, id=global_id("Document", document["id"]))).errors == []
-        chains[operation] = longest_chain(asked)
+        return longest_chain(asked)
+
+    chains = {
+        operation: min([await chain_of(operation) for _ in range(TRIES)], key=len)
+        for operation in ("DocumentDetail", "DocumentLink", "DocumentEvidence", "DocumentCostEstimate")
+    }
 
     assert chains == {
         "DocumentDetail": ["getDocument", "getClaim"],
@@ -174,9 +190,12 @@ async def test_ownership_through_the_claim_is_one_hop(make_bff, asked):
 
 async def test_evidence_locker_with_search_is_two_hops(make_bff, asked):
     """Where search works, the list and the claims it names are all there is to wait for."""
-    bff = await make_bff(search_reachable=True)
-    make_slow(bff)
+    chains = []
+    for _ in range(TRIES):
+        bff = await make_bff(search_reachable=True)
+        make_slow(bff)
+        asked.clear()
+        assert (await bff.ask("EvidenceLocker")).errors == []
+        chains.append(longest_chain(asked))
 
-    assert (await bff.ask("EvidenceLocker")).errors == []
-
-    assert longest_chain(asked) == ["searchDocuments", "listClaims"]
+    assert min(chains, key=len) == ["searchDocuments", "listClaims"]

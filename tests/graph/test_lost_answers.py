@@ -17,9 +17,14 @@ from clients.errors import StoreUnavailable
 from clients.store.receipts import Receipts
 from resolvers.global_ids import global_id
 
-BUDGET_MS = 1200
+BUDGET_MS = 2000  # for a service that hangs; what comes before it may meet a busy machine
 BEFORE = ("down", "hang", "error", "rate-limited")
 AFTER = ("after:error", "after:hang", "after:down")
+
+
+def budget_ms(fault: str) -> int | None:
+    """Only what hangs uses a budget up; the rest has the usual one."""
+    return BUDGET_MS if fault.endswith("hang") else None
 
 
 @pytest.mark.parametrize("fault", BEFORE + AFTER)
@@ -32,7 +37,7 @@ async def test_a_fault_is_told_as_what_it_is(make_bff, name, service, fault):
     variables = mutation.variables(bff.sandbox.world)
     bff.sandbox.faults[service] = fault
 
-    answer = await bff.ask(name, budget_ms=BUDGET_MS, **variables)
+    answer = await bff.ask(name, budget_ms=budget_ms(fault), **variables)
 
     payload, did = payload_of(answer), done(bff.sandbox.writes)
     told = codes_of(answer) + [error["extensions"]["code"] for error in answer.errors]
@@ -55,7 +60,7 @@ async def test_the_same_key_brings_the_outcome_and_no_second_one(make_bff, monke
     mutation, bff = MUTATIONS[name], await make_bff()
     variables = mutation.variables(bff.sandbox.world)
     bff.sandbox.faults[mutation.service] = fault
-    await bff.ask(name, budget_ms=BUDGET_MS, **variables)
+    await bff.ask(name, budget_ms=budget_ms(fault), **variables)
     bff.sandbox.faults.clear()
     monkeypatch.setattr("resolvers.mutations.once.LOST_AFTER", timedelta())  # so long ago is it now
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from load.stolen import Stolen
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from stolen import Stolen
 
 from bff import server
 from bff.app import create_app

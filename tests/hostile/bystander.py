@@ -10,7 +10,7 @@ import sys
 import time
 
 import httpx
-from load.stolen import Stolen
+from stolen import Stolen
 
 from bff.operations import stored_operations
 

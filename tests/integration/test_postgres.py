@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import running_postgres
+from databases import patient_store, running_postgres
+from late import LATE_S, WITHIN_S
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -45,7 +46,7 @@ def server() -> Iterator[Any]:
 @pytest.fixture
 async def store(server) -> AsyncIterator[Store]:
     """A store that knows one claim of Ann and one of Bob."""
-    store = Store(_url(server), stripe_first_id=FIRST_ID)
+    store = patient_store(_url(server), stripe_first_id=FIRST_ID)
     await store.open()
     if not await store.stripe_map.claim_ids([7]):
         await store.stripe_map.enter_stripe_ids({ANNS_CLAIM: 7, BOBS_CLAIM: 2_147_483_647})
@@ -67,6 +68,19 @@ async def test_each_seller_finds_their_own_claim_both_ways(store: Store):
     assert await store.stripe_map.claim_ids([8, 9]) == {}
 
 
+@pytest.fixture
+async def hasty(store, server) -> AsyncIterator[Store]:
+    """The same database, waited for as long as in production, and a connection to it."""
+    hasty = Store(_url(server), stripe_first_id=FIRST_ID)
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            with contextlib.suppress(StoreUnavailable):  # a busy machine, for a second
+                assert await hasty.stripe_map.claim_ids([7])
+                break
+    yield hasty
+    await hasty.close()
+
+
 @contextlib.contextmanager
 def hanging(server) -> Iterator[None]:
     """The postmaster, and below it the processes that serve us."""
@@ -80,29 +94,30 @@ def hanging(server) -> Iterator[None]:
             os.kill(process, signal.SIGCONT)
 
 
-async def test_a_server_that_hangs_is_waited_for_a_second(store: Store, server):
+async def test_a_server_that_hangs_is_waited_for_a_second(store: Store, hasty: Store, server):
     """An answer waits for the lookup: a hanging database must not hold it past its deadline."""
-    assert await store.stripe_map.claim_ids([7])
     with hanging(server):
         started_s = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await store.stripe_map.claim_ids([7])
-        assert PATIENCE_S * 0.9 < time.monotonic() - started_s < PATIENCE_S + 0.5
+            await hasty.stripe_map.claim_ids([7])
+        assert PATIENCE_S == 1.0
+        assert PATIENCE_S * 0.9 < time.monotonic() - started_s < PATIENCE_S + LATE_S
 
     assert await store.stripe_map.claim_ids([7]) == {7: ANNS_CLAIM}
 
 
-async def test_what_was_begun_while_the_server_hung_is_held_by_nobody(store: Store, server):
+async def test_what_was_begun_while_the_server_hung_is_held_by_nobody(store: Store, hasty: Store, server):
     """Its client was told to try again: a receipt written late would keep the retry waiting for a lease."""
     begin = functools.partial(store.receipts.begin, ANN, "createClaim", lease_s=60.0)
+    hastily = functools.partial(hasty.receipts.begin, ANN, "createClaim", lease_s=60.0)
     before = await begin("before", "hash")
     assert before.receipt
     with hanging(server):
         for question in (
-            begin("during", "hash"),
-            store.receipts.note(before.receipt, b"notes"),
-            store.receipts.finish(before.receipt, b"done"),
-            store.stripe_map.stripe_id_of(NEW_CLAIM),
+            hastily("during", "hash"),
+            hasty.receipts.note(before.receipt, b"notes"),
+            hasty.receipts.finish(before.receipt, b"done"),
+            hasty.stripe_map.stripe_id_of(NEW_CLAIM),
         ):
             with pytest.raises(StoreUnavailable):
                 await question
@@ -126,19 +141,19 @@ async def test_a_client_that_leaves_while_it_begins_holds_nothing(store: Store, 
     assert await _first_not_under_way(begin) is Standing.NEW
 
 
-async def test_a_server_that_is_gone_is_unavailable_and_found_again(store: Store, server):
+async def test_a_server_that_is_gone_is_unavailable_and_found_again(store: Store, hasty: Store, server):
     """A mutation must say so before anything is sent, and go on without a restart of ours."""
     held = await store.receipts.begin(ANN, "startSync", "held", "hash", 60.0)
     assert held.receipt
     postgres.pg_ctl(["-m", "fast", "-w", "stop"], pgdata=server.pgdata, user=server.system_user)
     try:
         for question in (
-            store.receipts.begin(BOB, "startSync", "new", "hash", 60.0),
-            store.receipts.finish(held.receipt, b"done"),
-            store.receipts.release(held.receipt),
-            store.receipts.drop(held.receipt),
-            store.stripe_map.stripe_id_of(NEW_CLAIM),
-            store.stripe_map.claim_ids([7]),
+            hasty.receipts.begin(BOB, "startSync", "new", "hash", 60.0),
+            hasty.receipts.finish(held.receipt, b"done"),
+            hasty.receipts.release(held.receipt),
+            hasty.receipts.drop(held.receipt),
+            hasty.stripe_map.stripe_id_of(NEW_CLAIM),
+            hasty.stripe_map.claim_ids([7]),
         ):
             with pytest.raises(StoreUnavailable):
                 await question

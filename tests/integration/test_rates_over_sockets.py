@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import httpx
-from streamed import WITHIN_S, Served, Socket, serving
+from late import WITHIN_S
+from streamed import Served, Socket, serving
 
 from bff.operations import stored_operations
 from bff.rates import RateSettings

@@ -1,7 +1,8 @@
-"""`bff serve` in front of `bff sandbox`: the network between them, and a service process that dies."""
+"""`bff serve` in front of the sandbox's services: the network between, and a process of theirs that dies."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,15 +12,17 @@ from typing import Any
 
 import httpx
 import pytest
+from late import WITHIN_S
 from processes import free_port, process, wait_until_ready
 from pydantic import SecretStr
+from sandbox_process import Services, services_on_free_ports
 
 from bff.auth import DevIssuer
 from bff.operations import stored_operations
-from bff.sandbox.sandbox import DEV_SECRETS, PORTS
+from bff.sandbox.sandbox import CONTROL_PORT, DEV_SECRETS, PORTS
 from bff.sandbox.seed import SELLERS
+from bff.settings import Settings
 
-ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-this-drill-and-of-nothing-else"
 BFF = str(Path(sys.executable).parent / "bff")
 
@@ -27,20 +30,25 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def sandbox() -> Iterator[subprocess.Popen[bytes]]:
-    """The six services on their real ports."""
-    with process([BFF, "sandbox"], cwd=ROOT, env=os.environ) as running:
-        for port in PORTS.values():
-            wait_until_ready(f"http://127.0.0.1:{port}/health")
+def services() -> Services:
+    """Where the six services are to be."""
+    return services_on_free_ports()
+
+
+@pytest.fixture
+def sandbox(services: Services) -> Iterator[subprocess.Popen[bytes]]:
+    """The six services, in one process."""
+    with services.running() as running:
         yield running
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def address(tmp_path: Path, services: Services) -> Iterator[str]:
     """`bff serve`, started on its own: with or without services behind it."""
     port = free_port()
     env = os.environ | {
         "JWT_SECRET": SECRET,
+        **services.addresses,
         "BFF_DEV": "true",  # the sandbox's secrets are known to all
         "DB_URL": f"sqlite+aiosqlite:///{tmp_path}/bff.sqlite3",
         **{
@@ -67,7 +75,7 @@ def dashboard(address: str) -> dict[str, Any]:
         f"{address}/graphql",
         json={"query": stored_operations()["Dashboard"]},
         headers={"authorization": f"Bearer {token}"},
-        timeout=10,
+        timeout=WITHIN_S,
     )
     return answer.json()
 
@@ -86,13 +94,26 @@ def test_starts_before_its_services_and_finds_them(address: str, request: pytest
     assert together["data"]["dashboard"]["claimMetrics"]["totalCount"] == 60
 
 
+def test_the_command_serves_where_a_bff_looks() -> None:
+    """`bff sandbox` and a BFF that was told no address find each other: it is what the README promises."""
+    told = Settings(jwt_secret=SecretStr(SECRET), dev=True).upstreams()
+    assert {name: upstream.base_url.port for name, upstream in told.items()} == PORTS
+    for port in (*PORTS.values(), CONTROL_PORT):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)), f"another process holds port {port} of this machine"
+
+    with process([BFF, "sandbox"], cwd=Path.cwd(), env=os.environ):
+        for port in PORTS.values():
+            wait_until_ready(f"http://127.0.0.1:{port}/health")
+
+
 def test_services_that_die_cost_their_fields_only(sandbox: subprocess.Popen[bytes], address: str) -> None:
     """With connections open, the services are killed: what was seen comes again, and money is explained."""
     before = dashboard(address)
     assert "errors" not in before
 
     os.killpg(sandbox.pid, signal.SIGKILL)
-    sandbox.wait(timeout=10)
+    sandbox.wait(timeout=WITHIN_S)
     after = dashboard(address)
 
     missing = [name for name, branch in after["data"]["dashboard"].items() if branch is None]

@@ -47,7 +47,7 @@ def test_serve_names_the_setting_and_ends(told: dict[str, str], said: list[str],
         env=env,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
 
@@ -59,7 +59,7 @@ def test_serve_names_the_setting_and_ends(told: dict[str, str], said: list[str],
 
 def test_a_new_key_comes_with_its_hash():
     """The words that the refusals give must work: the hash is what BFF_MACHINES takes."""
-    done = subprocess.run([BFF, "key"], capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run([BFF, "key"], capture_output=True, text=True, timeout=120, check=True)
 
     (_, key), (_, sha256) = (line.split() for line in done.stdout.splitlines())
     assert len(key) >= 43  # 256 bits

@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from late import WITHIN_S
 from read_operations import claims_of, richest_claim
+from stolen import TICK_S, Stolen
 from streamed import Served, serving
 
 from bff.contracts import call_contracts
@@ -83,14 +85,14 @@ async def test_claims_begin_with_a_snapshot_each_and_tell_changes(bff: Served):
 
 async def test_an_event_is_executed_with_fresh_loaders_and_a_fresh_deadline():
     """A stream lives for hours: with the loaders and deadline it began with, it would tell old news."""
-    async with serving(operation_budget_s=0.5) as bff:
+    async with serving(operation_budget_s=2.5) as bff:
         world = bff.sandbox.world
         claim = richest_claim(world, ANN)
         [dispute] = [row for row in world.disputes.values() if row["case_number"] == claim["case_number"]]
         async with bff.socket() as socket:
             await socket.subscribe("1", CLAIM, ids=[claim_id(claim)])
             snapshot = await socket.event("1", "claimUpdated")
-            await asyncio.sleep(0.6)  # longer than the budget of an operation
+            await asyncio.sleep(2.6)  # longer than the budget of an operation
             dispute["status"] = "closed" if dispute["status"] != "closed" else "approved"
             change(claim, status="paid")
             event = await socket.event("1", "claimUpdated")
@@ -115,8 +117,13 @@ async def test_an_outage_costs_an_event_its_own_fields(bff: Served):
 
 
 @pytest.mark.parametrize("listeners", [1, 50])
-async def test_the_number_of_listeners_costs_nothing(seldom: Served, listeners: int):
+async def test_the_number_of_listeners_costs_nothing(
+    seldom: Served, listeners: int, monkeypatch: pytest.MonkeyPatch
+):
     """The quota is 100 requests in 15 minutes for all sellers: fifty tabs must ask as often as one."""
+    monkeypatch.setattr(
+        "resolvers.watching.poll.SHARED_FOR_S", WITHIN_S
+    )  # however long the tabs take to open
     claim = claims_of(seldom.sandbox.world, ANN)[0]
     document = "subscription ($ids: [ID!]!) { claimUpdated(claimIds: $ids) { sequence claim { status } } }"
     ids = [str(number) for number in range(listeners)]
@@ -131,9 +138,7 @@ async def test_the_number_of_listeners_costs_nothing(seldom: Served, listeners: 
         events = [await socket.event(tab, "claimUpdated") for tab in ids]
 
     assert [(each["sequence"], each["claim"]["status"]) for each in events] == [(2, "PAID")] * listeners
-    calls = seldom.calls()
-    assert set(calls) == {"/api/v1/claims"}
-    assert 2 <= len(calls) <= 12  # more than two when the tabs took more than a second to open
+    assert seldom.calls() == ["/api/v1/claims"] * 2
 
 
 async def test_a_seller_sees_her_own_change_at_once(seldom: Served):
@@ -463,8 +468,8 @@ async def test_an_outage_and_its_end_are_told_to_every_screen(bff: Served):
 
 
 @pytest.mark.slow  # it measures
-async def test_an_outage_is_on_screen_within_two_seconds_of_traffic(bff: Served):
-    """A banner that comes after the third failed screen explains nothing any more."""
+async def test_an_outage_is_on_screen_within_two_seconds_of_traffic(bff: Served, stolen: Stolen):
+    """A banner after the third failed screen explains nothing. What the machine took does not count."""
     query = {"query": "{ claims(first: 1) { totalCount } }"}
     async with bff.socket() as socket, httpx.AsyncClient(headers=bff.headers()) as http:
 
@@ -478,10 +483,11 @@ async def test_an_outage_is_on_screen_within_two_seconds_of_traffic(bff: Served)
             pass
         asking = asyncio.create_task(traffic())
         await asyncio.sleep(0.5)
-        began_s = time.monotonic()
+        began_s, stolen_s = time.monotonic(), stolen.total_s
         bff.sandbox.down.add("refund-engine")
         outage = await socket.event("1", "serviceHealth")
-        took_s = time.monotonic() - began_s
+        await asyncio.sleep(2 * TICK_S)  # until what was stolen meanwhile has been noticed
+        took_s = time.monotonic() - began_s - (stolen.total_s - stolen_s)
         asking.cancel()
 
     assert [each["displayName"] for each in outage["changedServices"]] == ["Refund Engine"]
@@ -548,7 +554,7 @@ async def test_whoever_leaves_takes_everything_along(bff: Served):
         await socket.send({"id": "0", "type": "complete"})
         assert bff.app.state.watchers.polls == 1
         counted = await bff.metrics()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         while asyncio.all_tasks() - idle:  # noqa: ASYNC110 - nothing tells when a connection is gone
             await asyncio.sleep(0.05)
     bff.calls()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from late import WITHIN_S
 from read_operations import claims_of, detections_of
 from streamed import Served, serving
 
@@ -65,7 +66,7 @@ async def test_over_http(bff: Served, transport: str):
     """The same over an answer that does not end: it ends at once."""
     world = bff.sandbox.world
     headers = bff.headers(STRANGER) | {"accept": ACCEPTS[transport]}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bff.port}", timeout=10) as http:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bff.port}", timeout=WITHIN_S) as http:
         for operation, variables in watches(world):
             body = {"query": stored_operations()[operation], "variables": variables}
             answer = await http.post("/graphql", json=body, headers=headers)

@@ -1,15 +1,15 @@
 """Drills under load: a BFF over the sandbox, a quiet log, and an account of the cores that others took."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 import structlog
-from bff_under_test import Bff, MakeBff, bff, make_bff
-from stolen import Stolen
+from bff_under_test import Bff, MakeBff, bff
+from bff_under_test import make_hurried_bff as make_bff
+from stolen import stolen
 
-__all__ = ["Bff", "MakeBff", "bff", "make_bff"]
+__all__ = ["Bff", "MakeBff", "bff", "make_bff", "stolen"]
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +18,3 @@ def quiet_log() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
-
-
-@pytest.fixture
-async def stolen() -> AsyncIterator[Stolen]:
-    """How long the machine let this process wait for a core."""
-    stolen = Stolen()
-    watching = asyncio.create_task(stolen.watch())
-    yield stolen
-    watching.cancel()

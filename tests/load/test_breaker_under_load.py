@@ -5,6 +5,8 @@ import time
 
 import pytest
 from bff_under_test import Bff, MakeBff
+from late import WITHIN_S
+from stolen import Stolen
 from traffic import ask_as, send, somebody
 
 from bff.cli import dev_settings
@@ -15,11 +17,11 @@ pytestmark = pytest.mark.slow
 SERVICE, OPERATION = "refund-engine", "RecoveryMetrics"  # one call, one service
 OTHER, OTHERS_OPERATION = "integrations", "SyncActivity"
 PER_S = 50
-OPENS_WITHIN_S = 10.0
+OPENS_WITHIN_S = 10.0  # and what the machine takes meanwhile
 OPEN_S = 1.0  # instead of 5
 WAITED_S = OPEN_S * (1 + WAIT_JITTER)
 CROWD = 50
-PROBE_MS = 300  # long enough for the crowd to arrive while the one call is under way
+PROBE_MS = 1200  # long enough for the crowd to arrive while the one call is under way
 
 
 @pytest.fixture
@@ -49,19 +51,20 @@ async def opened(bff: Bff, fault: str) -> float:
         opened_s.append(time.perf_counter() - began_s)
 
     watching = asyncio.create_task(watch())
-    await send(bff, OPERATION, per_s=PER_S, for_s=OPENS_WITHIN_S, until=watching.done)
+    await send(bff, OPERATION, per_s=PER_S, for_s=OPENS_WITHIN_S + WITHIN_S, until=watching.done)
     watching.cancel()
-    assert opened_s, f"still closed after {OPENS_WITHIN_S} s of {fault}"
+    assert opened_s, f"still closed after {OPENS_WITHIN_S + WITHIN_S} s of {fault}"
     return opened_s[0]
 
 
 @pytest.mark.parametrize("fault", ["error", "down", "hang"])
-async def test_opens_soon_and_says_so(make_bff: MakeBff, fault: str) -> None:
+async def test_opens_soon_and_says_so(make_bff: MakeBff, stolen: Stolen, fault: str) -> None:
     """Calls to a service that is gone must stop before sellers have waited for long, and operators see it."""
     bff = await make_bff(claims=1)
     await bff.checked()
     took_s = await opened(bff, fault)
 
+    assert took_s < OPENS_WITHIN_S + stolen.total_s
     print(f"{fault}: open after {took_s:.2f} s at {PER_S} operations/s")  # noqa: T201
     seen = await circuits(bff)
     assert seen.pop(SERVICE) == "OPEN"
@@ -118,8 +121,9 @@ async def test_a_probe_whose_client_leaves_is_made_again(bff: Bff) -> None:
     bff.sandbox.faults[SERVICE] = "hang"
     # Not one that asks through a loader: what several fields wait for is not given up when one leaves.
     leaving = asyncio.create_task(ask_as(bff, somebody(bff), "{ claims { totalCount } }"))
-    await asyncio.sleep(0.1)
-    assert (await circuits(bff))[SERVICE] == "HALF_OPEN"
+    async with asyncio.timeout(WITHIN_S):
+        while (await circuits(bff))[SERVICE] != "HALF_OPEN":  # noqa: ASYNC110 - as an operator would
+            await asyncio.sleep(0.02)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     bff.sandbox.faults.clear()

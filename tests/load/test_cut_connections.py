@@ -202,7 +202,7 @@ def _inputs(bff: Bff, dice: random.Random) -> dict[str, Any]:
 async def _until_listening(ports: list[int]) -> None:
     async with httpx.AsyncClient() as http:
         for port in ports:
-            for _ in range(100):
+            for _ in range(600):
                 with contextlib.suppress(httpx.TransportError):
                     await http.get(f"http://127.0.0.1:{port}/health")
                     break

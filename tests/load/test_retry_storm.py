@@ -1,7 +1,13 @@
-"""The retry storm that must not be: retries are a share of the traffic, however broken a service is."""
+"""The retry storm that must not be: retries are a share of the traffic, however broken a service is.
+
+Everybody is patient here: on a busy machine so many operations a second would fail in other ways, too.
+"""
+
+import time
 
 import pytest
-from bff_under_test import Bff, MakeBff
+from bff_under_test import Bff, MakeBff, limits
+from late import WITHIN_S
 from traffic import Traffic, send
 
 from bff.cli import dev_settings
@@ -17,25 +23,33 @@ NEVER_OPENS = BreakerSettings(calls_at_least=1_000_000_000)
 SAVED = FLOOR_PER_S  # retries that were not needed before
 
 
-async def storm(bff: Bff) -> tuple[Traffic, int]:
-    """The traffic, and how many requests reached for the service that fails."""
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gives up while they wait for a place."""
+    monkeypatch.setattr("clients.chain.bulkhead.QUEUE_S", WITHIN_S)
+
+
+async def storm(bff: Bff) -> tuple[Traffic, int, float]:
+    """The traffic, how many requests the service that fails was sent, and the seconds to the last answer."""
     bff.sandbox.faults[SERVICE] = "error"
     await bff.checked()
     bff.calls()
+    began_s = time.perf_counter()
     traffic = await send(bff, OPERATION, per_s=PER_S, for_s=FOR_S)
-    return traffic, bff.calls()[SERVICE]
+    return traffic, bff.calls()[SERVICE], time.perf_counter() - began_s
 
 
 async def test_retries_are_a_fifth_at_most(make_bff: MakeBff) -> None:
     """A service that fails altogether gets a fifth more than its traffic and ten a second, and no more."""
-    service = dev_settings().refund_engine.model_copy(update={"breaker": NEVER_OPENS})
-    bff = await make_bff(claims=1, refund_engine=service)
+    told = limits((), dev_settings())
+    told["refund_engine"] = told["refund_engine"].model_copy(update={"breaker": NEVER_OPENS})
+    bff = await make_bff(claims=1, operation_budget_s=WITHIN_S, **told)
 
-    traffic, attempts = await storm(bff)
+    traffic, attempts, took_s = await storm(bff)
 
-    extra, affordable = attempts - traffic.sent, SHARE_OF_CALLS * traffic.sent + FLOOR_PER_S * FOR_S + SAVED
+    extra, affordable = attempts - traffic.sent, SHARE_OF_CALLS * traffic.sent + FLOOR_PER_S * took_s + SAVED
     print(f"{traffic.per_s:.0f} operations/s, {attempts} requests: {extra / traffic.sent:.1%} on top")  # noqa: T201
-    assert traffic.per_s > PER_S / 2, "this machine is too busy to make a storm"
+    assert traffic.per_s > PER_S / 10, "this machine is too busy to make a storm"
     assert len(traffic.answers) == traffic.sent
     assert traffic.codes() == {"SERVICE_FAILED": traffic.sent}
     assert 0 < extra <= affordable, (
@@ -45,9 +59,9 @@ async def test_retries_are_a_fifth_at_most(make_bff: MakeBff) -> None:
 
 async def test_the_breaker_takes_the_load_off(make_bff: MakeBff) -> None:
     """With the breaker, a failing service is left alone: it gets a few requests and not a thousand."""
-    bff = await make_bff(claims=1)
+    bff = await make_bff(claims=1, operation_budget_s=WITHIN_S, **limits((), dev_settings()))
 
-    traffic, attempts = await storm(bff)
+    traffic, attempts, _ = await storm(bff)
 
     print(f"{traffic.sent} operations, {attempts} requests: {attempts / traffic.sent:.1%} of the traffic")  # noqa: T201
     assert len(traffic.answers) == traffic.sent

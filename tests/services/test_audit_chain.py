@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from databases import patient_store
 from sqlalchemy import make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -14,7 +15,6 @@ from clients.store.audit_chain import OTHER_HASH, AuditChain, ChainBroken, Verdi
 from clients.store.audit_keys import AuditKeys
 from clients.store.audit_rows import Entry, Kind
 from clients.store.database import Database
-from clients.store.store import Store
 from clients.store.tables import audit_ends, audit_rows
 
 OLD_KEY = "the-first-secret-of-these-tests-0123456789"
@@ -34,7 +34,7 @@ def entry(viewer: Viewer, number: int = 0, **more: Any) -> Entry:
 
 
 async def opened(url: str) -> Database:
-    store = Store(url)
+    store = patient_store(url)
     await store.open()
     return store.database
 

@@ -6,8 +6,11 @@ import time
 
 import pytest
 import structlog
+from late import LATE_S, WITHIN_S
 
 from clients.bus import UNHEARD_AT_MOST, OwnBus, SharedBus, bus_at
+
+ANYBODY = b"anybody?"
 
 
 class Listener:
@@ -15,11 +18,14 @@ class Listener:
 
     def __init__(self, bus, channel):
         self.heard = []
+        self.there = False
         self._task = asyncio.create_task(self._listen(bus, channel))
 
     async def _listen(self, bus, channel):
         async for message in bus.listen(channel):
-            self.heard.append(message)
+            self.there = True
+            if message != ANYBODY:
+                self.heard.append(message)
 
     async def leave(self):
         self._task.cancel()
@@ -27,8 +33,8 @@ class Listener:
             await self._task
 
 
-async def until(condition, within_s=8.0):
-    async with asyncio.timeout(within_s):
+async def until(condition):
+    async with asyncio.timeout(WITHIN_S):
         while not condition():  # noqa: ASYNC110 - nothing tells when a message has arrived
             await asyncio.sleep(0.02)
 
@@ -45,12 +51,10 @@ async def bus(request):
 async def listening(bus, channel):
     """A listener that is heard to be there: what was said before it came it does not hear."""
     listener = Listener(bus, channel)
-    async with asyncio.timeout(5):
-        while not listener.heard:
-            await bus.say(channel, b"anybody?")
+    async with asyncio.timeout(WITHIN_S):
+        while not listener.there:
+            await bus.say(channel, ANYBODY)
             await asyncio.sleep(0.02)
-    await asyncio.sleep(0.1)
-    listener.heard.clear()
     return listener
 
 
@@ -64,7 +68,6 @@ async def test_all_who_listen_to_a_channel_hear(bus):
     """Each once and in order, and nobody who listens to another."""
     first, second = await listening(bus, "health"), await listening(bus, "health")
     other = await listening(bus, "other")
-    first.heard.clear()
 
     for message in (b"1", b"2", b"3"):
         await bus.say("health", message)
@@ -96,7 +99,6 @@ async def test_who_has_left_is_forgotten():
         leaving = Listener(bus, "health")
         await asyncio.sleep(0)
         await leaving.leave()
-    stayed.heard.clear()
 
     await bus.say("health", b"1")
     await until(lambda: stayed.heard)
@@ -114,12 +116,10 @@ async def test_a_slow_listener_holds_nobody_and_is_bounded():
     quick = await listening(bus, "health")
     await waiting
 
-    started_s = time.monotonic()
     for number in range(5 * UNHEARD_AT_MOST):
         await bus.say("health", str(number).encode())
         await asyncio.sleep(0)
     await until(lambda: len(quick.heard) == 5 * UNHEARD_AT_MOST)
-    assert time.monotonic() - started_s < 2
 
     unheard = 0
     with contextlib.suppress(TimeoutError):
@@ -137,7 +137,7 @@ async def test_a_bus_that_is_closed_ends_its_listeners_and_fails_nobody():
 
     await bus.close()
     await bus.say("health", b"late")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WITHIN_S):
         await listener._task
 
     assert listener.heard == []
@@ -147,7 +147,6 @@ async def test_two_processes_hear_each_other(valkey):
     """What one replica sees the others look at, before their own next probe."""
     buses = [SharedBus(valkey.connection_url) for _ in range(2)]
     listeners = [await listening(bus, "health") for bus in buses]
-    listeners[0].heard.clear()
 
     await buses[0].say("health", b"mcde")
     await until(lambda: all(listener.heard for listener in listeners))
@@ -167,9 +166,9 @@ async def test_a_lost_server_costs_messages_and_nothing_else(valkey):
         newcomer = Listener(bus, "health")
         started_s = time.monotonic()
         await bus.say("health", b"lost")
-        assert time.monotonic() - started_s < 1
+        assert time.monotonic() - started_s < LATE_S
         valkey.start()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(WITHIN_S):
             while not (listener.heard and newcomer.heard):
                 await bus.say("health", b"back")
                 await asyncio.sleep(0.05)

@@ -14,9 +14,29 @@ from clients.errors import CircuitOpen, UpstreamError, UpstreamFailed, UpstreamT
 URL = "https://refund-engine.test/asked"
 ANYTHING = TypeAdapter(dict[str, int])
 OPEN_S = 0.25
-OVER_S = OPEN_S * 1.2 + 0.02  # with the most that jitter adds
+OVER_S = OPEN_S * 1.2  # with the most that jitter adds
 QUICK = BreakerSettings(open_s=OPEN_S, open_at_most_s=5)
 FAILURE = 501  # counts, and is not tried again: one call is one request
+
+
+class Clock:
+    """The circuits' clock: it stands still unless the test moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def shift(self, by_s: float) -> None:
+        self.now_s += by_s
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("interlock._clock.SystemClock.monotonic", lambda _: clock.monotonic())
+    return clock
 
 
 @pytest.fixture
@@ -63,9 +83,8 @@ async def test_ten_failing_calls_open_it(upstream, ask, route, outcomes, ann, bo
     assert len(outcomes) == 10  # what was not asked says nothing new about the service
 
 
-async def test_a_second_attempt_that_is_refused_hides_nothing(upstream, ask, route, outcomes, monkeypatch):
+async def test_a_second_attempt_that_is_refused_hides_nothing(upstream, ask, route, outcomes):
     """The tenth failure opens the circuit before its second attempt: the service's own answer is told."""
-    monkeypatch.setattr("clients.chain.retry.PAUSE_S", (0.0, 0.01))  # the circuit here is soon half open
     for _ in range(9):
         await ask()
     route.respond(503)
@@ -90,18 +109,24 @@ async def test_half_of_the_calls_may_fail_before_it_opens(upstream, ask, route):
     assert upstream.circuit is State.OPEN
 
 
-async def test_one_of_fifty_is_let_through(upstream, ask, route):
+async def test_one_of_fifty_is_let_through(clock, upstream, ask, route):
     """A service that is just starting gets one request, not all that waited; success closes the circuit."""
     for _ in range(10):
         await ask()
-    await asyncio.sleep(OVER_S)
+    clock.shift(OVER_S)
 
-    async def answer_late(_request):
-        await asyncio.sleep(0.05)
+    async def answer_last(_request):
+        while len(told) < 49:  # noqa: ASYNC110 - each of the others has its error by then
+            await asyncio.sleep(0.001)
         return httpx.Response(200, json={})
 
-    route.mock(side_effect=answer_late)
-    errors = await asyncio.gather(*(ask() for _ in range(50)))
+    async def one_of_many():
+        told.append(await ask())
+        return told[-1]
+
+    told = []
+    route.mock(side_effect=answer_last)
+    errors = await asyncio.gather(*(one_of_many() for _ in range(50)))
 
     refused = [error for error in errors if error]
     assert (route.call_count, len(refused)) == (11, 49)
@@ -111,14 +136,14 @@ async def test_one_of_fifty_is_let_through(upstream, ask, route):
     assert await kinds(*(ask() for _ in range(5))) == [type(None)] * 5
 
 
-async def test_the_wait_doubles_while_it_fails(ask, route):
+async def test_the_wait_doubles_while_it_fails(clock, ask, route):
     """The longer it is gone, the less it is asked."""
     for _ in range(10):
         await ask()
     waits_ms = [(await ask()).retry_after_ms]
 
     for _ in range(2):
-        await asyncio.sleep(waits_ms[-1] / 1000 + 0.02)
+        clock.shift(waits_ms[-1] / 1000 + 0.001)
         assert type(await ask()) is UpstreamFailed  # the one that is let through
         waits_ms.append((await ask()).retry_after_ms)
 
@@ -126,18 +151,21 @@ async def test_the_wait_doubles_while_it_fails(ask, route):
     assert waits_ms[0] * 1.5 < waits_ms[1] < waits_ms[2] / 1.5
 
 
-async def test_a_probe_that_is_cancelled_leaves_room_for_the_next(upstream, ask, route):
+async def test_a_probe_that_is_cancelled_leaves_room_for_the_next(clock, upstream, ask, route):
     """The seller whose call was the probe closed the tab: the circuit must not stay open for ever."""
     for _ in range(10):
         await ask()
-    await asyncio.sleep(OVER_S)
+    clock.shift(OVER_S)
+
+    arrived = asyncio.Event()
 
     async def hang(_request):
+        arrived.set()
         await asyncio.sleep(30)
 
     route.mock(side_effect=hang)
     probe = asyncio.create_task(ask())
-    await asyncio.sleep(0.02)
+    await arrived.wait()
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
     route.mock(side_effect=None)
@@ -147,7 +175,7 @@ async def test_a_probe_that_is_cancelled_leaves_room_for_the_next(upstream, ask,
     assert upstream.circuit is State.CLOSED
 
 
-async def test_a_probe_that_was_not_sent_proves_nothing(upstream, ask, route, respx_router):
+async def test_a_probe_that_was_not_sent_proves_nothing(clock, upstream, ask, route, respx_router):
     """With the quota used up the one call that is let through stays here: that is no recovery."""
     for _ in range(9):
         await ask()
@@ -155,7 +183,7 @@ async def test_a_probe_that_was_not_sent_proves_nothing(upstream, ask, route, re
         FAILURE, headers={"ratelimit-limit": "9", "ratelimit-remaining": "0", "ratelimit-reset": "9"}
     )
     await ask()
-    await asyncio.sleep(OVER_S)
+    clock.shift(OVER_S)
 
     assert (await ask()).code == "RATE_LIMITED"
 
@@ -238,12 +266,12 @@ async def test_a_service_that_does_not_answer_in_its_own_time_counts(
     assert upstream.circuit is State.OPEN
 
 
-async def test_answers_that_come_too_slowly_open_it(make_upstream, caller_for, respx_router, ann):
+async def test_answers_that_come_too_slowly_open_it(clock, make_upstream, caller_for, respx_router, ann):
     """A service that answers, but always at the last moment, makes every screen late."""
     upstream = make_upstream(breaker=BreakerSettings(slow_s=0.03))
 
     async def answer_late(_request):
-        await asyncio.sleep(0.05)
+        clock.shift(0.05)
         return httpx.Response(200, json={})
 
     respx_router.get(URL).mock(side_effect=answer_late)
@@ -256,12 +284,12 @@ async def test_answers_that_come_too_slowly_open_it(make_upstream, caller_for, r
     assert upstream.circuit is State.OPEN
 
 
-async def test_each_change_is_one_event(ask, route):
+async def test_each_change_is_one_event(clock, ask, route):
     """At 3 a.m. the log says when the service was given up and when it came back, without a line per call."""
     with structlog.testing.capture_logs() as events:
         for _ in range(15):
             await ask()
-        await asyncio.sleep(OVER_S)
+        clock.shift(OVER_S)
         route.respond(200, json={})
         await ask()
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from interlock import State
+from late import LATE_S
 from pydantic import TypeAdapter
 
 from clients.chain.rehearsal import Fault, rehearsed_faults
@@ -95,9 +96,10 @@ async def test_each_fault_is_seen_by_its_caller_alone(
 ):
     """Twenty rehearsed outages: no circuit opens, no health changes, no request leaves, nobody notices."""
     rehearsed, others = f"refund-engine={word}", [caller_for(bob), caller_for(ann)]
+    budget_s = 0.2 if kind is UpstreamTimeout else 10
 
     failures = await asyncio.gather(
-        *(claims(caller_for(ann, budget_s=0.2, rehearsed=rehearsed)) for _ in range(20)),
+        *(claims(caller_for(ann, budget_s=budget_s, rehearsed=rehearsed)) for _ in range(20)),
         return_exceptions=True,
     )
 
@@ -122,7 +124,7 @@ async def test_slow_is_slow_and_then_true(claims, caller_for, route, ann):
     page = await claims(caller_for(ann, rehearsed="refund-engine=slow:150"))
 
     assert (page.total, route.call_count) == (7, 1)
-    assert 0.15 <= time.monotonic() - started_s < 0.6
+    assert 0.15 <= time.monotonic() - started_s < 0.15 + LATE_S
 
 
 async def test_hang_ends_with_the_services_limit(make_upstream, caller_for, ann):
@@ -135,7 +137,7 @@ async def test_hang_ends_with_the_services_limit(make_upstream, caller_for, ann)
             caller_for(ann, rehearsed="refund-engine=hang"), "asked", "GET", "/", TypeAdapter(dict)
         )
 
-    assert 0.1 <= time.monotonic() - started_s < 0.5
+    assert 0.1 <= time.monotonic() - started_s < 0.1 + LATE_S
 
 
 async def test_other_services_of_the_same_caller_are_themselves(directory, caller_for, respx_router, ann):

@@ -5,6 +5,7 @@ import time
 
 import httpx
 import pytest
+from late import LATE_S
 from pydantic import TypeAdapter
 
 from clients.chain.breaker import BreakerSettings
@@ -14,11 +15,12 @@ URL = "https://refund-engine.test/asked"
 ANYTHING = TypeAdapter(dict[str, int])
 GOOD = httpx.Response(200, json={})
 NEVER_OPEN = BreakerSettings(calls_at_least=100_000)
+LIMIT_S = LATE_S + 3  # of the service: what waits to its end is later than a busy machine
 
 
 @pytest.fixture
 def upstream(make_upstream):
-    return make_upstream(breaker=NEVER_OPEN)
+    return make_upstream(breaker=NEVER_OPEN, timeout_s=LIMIT_S)
 
 
 @pytest.fixture
@@ -132,12 +134,12 @@ async def test_a_wait_that_fits_is_kept_to(ask, caller_for, respx_router, ann):
 
     await ask(caller_for(ann))
 
-    assert 1.0 <= time.monotonic() - started_s < 2.0
+    assert 1.0 <= time.monotonic() - started_s < 1.0 + LATE_S
 
 
-@pytest.mark.parametrize("wait", ["2", "60", "Fri, 01 Jan 2100 00:00:00 GMT"])
+@pytest.mark.parametrize("wait", [f"{LIMIT_S:.0f}", "60", "Fri, 01 Jan 2100 00:00:00 GMT"])
 async def test_a_wait_that_does_not_fit_is_not_waited_for(ask, caller_for, respx_router, ann, wait):
-    """Two seconds of waiting, and no time for the answer then: the error leaves at once, and says when."""
+    """All the time for waiting, and none for the answer then: the error leaves at once, and says when."""
     route = answers(respx_router, httpx.Response(503, headers={"retry-after": wait}), GOOD)
     started_s = time.monotonic()
 
@@ -148,7 +150,7 @@ async def test_a_wait_that_does_not_fit_is_not_waited_for(ask, caller_for, respx
         with pytest.raises(UpstreamError) as raised:
             await ask(caller_for(ann))
         assert (raised.value.retry_after_ms, route.call_count) == (int(wait) * 1000, 1)
-    assert time.monotonic() - started_s < 0.7
+    assert time.monotonic() - started_s < LATE_S
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-5", "86401", "9" * 400])
@@ -159,28 +161,34 @@ async def test_a_nonsensical_wait_is_not_slept_through(ask, caller_for, respx_ro
 
     await ask(caller_for(ann))
 
-    assert time.monotonic() - started_s < 0.7
+    assert time.monotonic() - started_s < LATE_S
 
 
-@pytest.mark.parametrize("budget_s", [0.05 + 0.02, 0.05 + 0.15])
-async def test_nothing_is_tried_when_the_time_is_up(ask, caller_for, respx_router, ann, budget_s):
-    """The pause alone would pass the deadline: nobody would hear the second answer."""
-    route = answers(respx_router, httpx.Response(503), GOOD)
+@pytest.mark.parametrize("limit_s", [LIMIT_S, 60.0])
+async def test_nothing_is_tried_when_the_time_is_up(
+    make_upstream, caller_for, respx_router, ann, monkeypatch, limit_s
+):
+    """The pause alone would pass the limit, or the deadline: nobody would hear the second answer."""
+    monkeypatch.setattr("clients.chain.retry.PAUSE_S", (30.0, 40.0))
+    route, upstream = answers(respx_router, httpx.Response(503), GOOD), make_upstream(timeout_s=limit_s)
+    started_s = time.monotonic()
 
-    with pytest.raises(UpstreamError):
-        await ask(caller_for(ann, budget_s))
-    await asyncio.sleep(0.3)
+    with pytest.raises(UpstreamError) as raised:
+        await upstream.call(caller_for(ann), "asked", "GET", "/asked", ANYTHING)
 
-    assert route.call_count == 1
+    assert (raised.value.status, route.call_count) == (503, 1)
+    assert time.monotonic() - started_s < LATE_S
 
 
-async def test_the_services_limit_holds_for_both_attempts(make_upstream, caller_for, respx_router, ann):
-    """Two attempts of two seconds each would be twice the limit."""
-    upstream = make_upstream(timeout_s=0.6, breaker=NEVER_OPEN)
+async def test_the_services_limit_holds_for_both_attempts(
+    make_upstream, caller_for, respx_router, ann, stolen
+):
+    """Two attempts of two seconds each would be twice the limit; what the machine takes is no part of it."""
+    upstream = make_upstream(timeout_s=3.0, breaker=NEVER_OPEN)
 
     async def fail_then_hang(request):
         asked.append(request)
-        await asyncio.sleep(0.1 if len(asked) == 1 else 5)
+        await asyncio.sleep(1 if len(asked) == 1 else 30)
         return httpx.Response(503)
 
     asked = []
@@ -191,7 +199,7 @@ async def test_the_services_limit_holds_for_both_attempts(make_upstream, caller_
         await upstream.call(caller_for(ann), "asked", "GET", "/asked", ANYTHING)
 
     assert len(asked) == 2
-    assert 0.6 <= time.monotonic() - started_s < 1.1
+    assert 3.0 <= time.monotonic() - started_s < 3.8 + stolen.total_s
 
 
 @pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.Response(503)], ids=repr)

@@ -6,6 +6,7 @@ import contextlib
 import httpx
 import pytest
 import structlog
+from late import WITHIN_S
 
 from clients.directory import Directory
 from clients.errors import UpstreamError, UpstreamTimeout
@@ -222,7 +223,7 @@ async def test_a_write_while_valkey_is_away_is_told_later(
     with structlog.testing.capture_logs() as logs:
         here._lose(TimeoutError())
         await change(one, ann)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(WITHIN_S):
             while here.lost:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     engine.down = True

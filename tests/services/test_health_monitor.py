@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from late import WITHIN_S
 
 from clients.bus import OwnBus
 from clients.chain.breaker import BreakerSettings
@@ -191,7 +192,7 @@ async def test_a_slow_probe_is_a_timeout(settings, monitor, respx_router, probes
     """A service that hangs is not one that is gone: it may still be doing the work."""
 
     async def hang(_request):
-        await asyncio.sleep(5)
+        await asyncio.sleep(30)
 
     respx_router.get(ENGINE_HEALTH_URL).mock(side_effect=hang)
     settings["refund-engine"] = settings["refund-engine"].model_copy(update={"timeout_s": 0.05})
@@ -311,7 +312,7 @@ class TestRun:
 
         async def running(until):
             task = asyncio.create_task(monitor.run(watched))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(WITHIN_S):
                 while not until():  # noqa: ASYNC110 - the monitor tells nobody, and should not
                     await asyncio.sleep(0.01)
             assert not task.done()

@@ -11,6 +11,7 @@ import pytest
 import respx
 import structlog
 from issuer import URL, key_set, published, signed
+from late import WITHIN_S
 
 from clients import jwks
 from clients.jwks import KEYS_AT_MOST, SET_BYTES_AT_MOST, IssuerKeys, UnusableKeys, keys_in
@@ -254,7 +255,7 @@ async def test_an_issuer_that_drips_is_left(
     respx_router.get(URL).mock(side_effect=lambda _: httpx.Response(200, content=dripping()))
     keys = make_keys()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await keys.learn("rsa")
 
     assert fetches == [False]
@@ -282,7 +283,7 @@ async def test_keys_are_renewed_beside_the_requests(make_keys: MakeKeys, respx_r
     assert keys.age_s is not None
 
     running = asyncio.create_task(keys.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await third.wait()
     running.cancel()
 

@@ -126,7 +126,7 @@ async def test_the_deadline_cuts_what_left_and_what_did_not(make_upstream, calle
         await asyncio.Event().wait()
 
     respx_router.route(url=URL).mock(side_effect=held)
-    on_its_way = asyncio.create_task(written(upstream, caller_for(ann, budget_s=0.4)))
+    on_its_way = asyncio.create_task(written(upstream, caller_for(ann, budget_s=1.5)))
     await arrived.wait()
     queued = await written(upstream, caller_for(ann, budget_s=0.15))
     too_late = await written(upstream, caller_for(ann, budget_s=0.0))
@@ -178,7 +178,7 @@ async def test_two_attempts_are_judged_together(make_upstream, caller_for, respx
 ])  # fmt: skip
 async def test_a_rehearsal_looks_like_the_real_thing(make_upstream, caller_for, ann, fault, maybe_done):
     """A screen for "perhaps done" is built with a rehearsal, or never."""
-    caller = caller_for(ann, budget_s=0.2, rehearsed=f"refund-engine={fault}")
+    caller = caller_for(ann, budget_s=1.5, rehearsed=f"refund-engine={fault}")
 
     assert (await written(make_upstream(), caller)).maybe_done is maybe_done
 
@@ -227,7 +227,9 @@ async def test_over_real_sockets(caller_for, ann):
         nobody = free.getsockname()[1]
 
     async def outcome(port):
-        settings = UpstreamSettings.model_validate({"base_url": f"http://127.0.0.1:{port}"})
+        settings = UpstreamSettings.model_validate(
+            {"base_url": f"http://127.0.0.1:{port}", "connect_timeout_s": 2}
+        )
         upstream = Upstream("refund-engine", settings, network(settings), shelf=MemoryShelf(), reserve_s=0.05)
         error = await written(upstream, caller_for(ann))
         await upstream.aclose()

@@ -182,8 +182,9 @@ class Counted:
 
 
 @pytest.fixture
-def pages(directory, caller_for):
+def pages(directory, caller_for, monkeypatch):
     """Ask for so many pages that nobody has asked for, all at once: how many were given."""
+    monkeypatch.setattr("clients.chain.bulkhead.QUEUE_S", 30)  # nobody gives up while they wait for a place
     offsets = itertools.count(1)
 
     async def pages(viewer, times):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from databases import patient_store
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
@@ -18,7 +19,7 @@ ENTERED = {ANNS_CLAIM: 7, BOBS_CLAIM: 2_147_483_647}
 @pytest.fixture
 async def store() -> AsyncIterator[Store]:
     """A store in memory that knows one claim of Ann and one of Bob."""
-    store = Store("sqlite+aiosqlite://")
+    store = patient_store("sqlite+aiosqlite://")
     await store.open()
     await store.stripe_map.enter_stripe_ids(ENTERED)
     yield store

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from databases import patient_store
 
 from clients.store.checked_list import BadLine, ListedClaim, checked_list
 from clients.store.store import Store
@@ -15,7 +16,7 @@ HEADER = "claim_id,stripe_id"
 
 @pytest.fixture
 async def store(db_url: str) -> AsyncIterator[Store]:
-    store = Store(db_url, stripe_first_id=1_000_000_000)
+    store = patient_store(db_url, stripe_first_id=1_000_000_000)
     await store.open()
     yield store
     await store.close()

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from databases import patient_store
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from clients.errors import DatabaseTooNew
 from clients.store.receipts import Standing
-from clients.store.store import Store
 from clients.store.tables import metadata
 
 ANNS_CLAIM = "d52fffb2-c7d7-4a79-afe2-b32619445ea7"
@@ -33,7 +33,7 @@ async def _in(url: str, ask: Callable[[Connection], object]) -> object:
 
 
 async def _opened(url: str) -> None:
-    store = Store(url)
+    store = patient_store(url)
     await store.open()
     await store.close()
 
@@ -72,14 +72,14 @@ async def test_migrations_and_tables_say_the_same(shared_url: str):
 async def test_opening_again_changes_nothing(shared_url: str):
     """Every start opens the store."""
     await _opened(shared_url)
-    store = Store(shared_url)
+    store = patient_store(shared_url)
     await store.open()
     await store.stripe_map.enter_stripe_ids({ANNS_CLAIM: 7, BOBS_CLAIM: 8})
     await store.close()
 
     await _opened(shared_url)
 
-    store = Store(shared_url)
+    store = patient_store(shared_url)
     assert await store.stripe_map.claim_ids([7, 8]) == {7: ANNS_CLAIM, 8: BOBS_CLAIM}
     await store.close()
 
@@ -96,7 +96,7 @@ async def test_a_database_of_the_first_release_is_taken_over(shared_url: str, an
     await _in(shared_url, as_released)
     as_it_was = await _in(shared_url, _described)
 
-    store = Store(shared_url, stripe_first_id=100)
+    store = patient_store(shared_url, stripe_first_id=100)
     await store.open()
 
     assert await store.stripe_map.stripe_ids([ANNS_CLAIM, BOBS_CLAIM]) == {ANNS_CLAIM: 7, BOBS_CLAIM: 8}

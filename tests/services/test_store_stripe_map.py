@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
+from databases import patient_store
 from sqlalchemy.exc import IntegrityError
 
 from clients.errors import StripeIdsNotSetUp, StripeIdsUsedUp
@@ -19,7 +20,7 @@ LARGEST = 2_147_483_647
 @pytest.fixture
 async def store(db_url: str) -> AsyncIterator[Store]:
     """A store whose numbers begin at a thousand million."""
-    store = Store(db_url, stripe_first_id=FIRST_ID)
+    store = patient_store(db_url, stripe_first_id=FIRST_ID)
     await store.open()
     yield store
     await store.close()
@@ -66,7 +67,7 @@ async def test_the_last_number_is_the_last(store: Store):
 
 async def test_without_a_setting_known_claims_are_found_and_new_ones_refused(db_url: str):
     """A guessed start is another claim's money; what is known needs no start."""
-    store = Store(db_url)
+    store = patient_store(db_url)
     await store.open()
     await store.stripe_map.enter_stripe_ids({ANNS_CLAIM: 7})
 
@@ -90,7 +91,7 @@ async def test_entering_never_moves_a_number(store: Store, entered: dict[str, in
 
 async def test_two_replicas_give_one_claim_one_number_and_two_claims_two(shared_url: str):
     """Charges come in at once, for the same claim and for others, while old payments are being entered."""
-    one, other = (Store(shared_url, stripe_first_id=FIRST_ID) for _ in range(2))
+    one, other = (patient_store(shared_url, stripe_first_id=FIRST_ID) for _ in range(2))
     await one.open()
     await other.open()
     claims = [str(uuid4()) for _ in range(8)]
@@ -115,7 +116,7 @@ async def test_two_replicas_give_one_claim_one_number_and_two_claims_two(shared_
 
 async def test_a_number_is_there_for_the_other_replica_before_it_is_used(shared_url: str):
     """The charge may time out: whoever settles it, anywhere, must find it by the same number."""
-    one, other = (Store(shared_url, stripe_first_id=first) for first in (FIRST_ID, None))
+    one, other = (patient_store(shared_url, stripe_first_id=first) for first in (FIRST_ID, None))
     await one.open()
     await other.open()
 

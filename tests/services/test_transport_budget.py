@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from late import LATE_S
 from pydantic import TypeAdapter
 
 from clients.directory import Directory
@@ -21,7 +22,6 @@ from clients.transport import Upstream, UpstreamSettings, network
 CLAIMS_URL = "https://refund-engine.test/api/v1/claims"
 EMPTY_PAGE = b'{"data":[],"pagination":{"total":0}}'
 RESERVE_S = 0.05  # as in the fixture `directory`
-LATE_S = 1.0  # slack for a busy machine
 
 
 class Drip(httpx.AsyncByteStream):
@@ -40,7 +40,7 @@ class Drip(httpx.AsyncByteStream):
 
 
 async def answer_late(_request: httpx.Request) -> httpx.Response:
-    await asyncio.sleep(5)
+    await asyncio.sleep(30)
     raise AssertionError("the budget should have ended this")
 
 
@@ -75,8 +75,14 @@ async def test_the_service_limit_holds_where_the_deadline_is_far(quick, as_ann, 
     assert 0.3 <= time.monotonic() - started_s < 0.3 + LATE_S
 
 
-async def test_a_nearer_deadline_wins(directory, caller_for, respx_router, ann):
-    """The screen's own time is shorter than the service's 2 s, and some of it is kept for the answer."""
+@pytest.fixture
+def lazy(settings):
+    """The refund engine may take ten seconds for an answer."""
+    settings["refund-engine"] = settings["refund-engine"].model_copy(update={"timeout_s": 10.0})
+
+
+async def test_a_nearer_deadline_wins(lazy, directory, caller_for, respx_router, ann):
+    """The screen's own time is shorter than the service's, and some of it is kept for the answer."""
     respx_router.get(CLAIMS_URL).mock(side_effect=answer_late)
     started_s = time.monotonic()
 
@@ -106,7 +112,7 @@ def told_ms(route) -> int:
     return int(route.calls.last.request.headers["x-request-deadline-ms"])
 
 
-@pytest.mark.parametrize(("budget_s", "least_ms", "most_ms"), [(10.0, 1500, 2000), (1.0, 500, 950)])
+@pytest.mark.parametrize(("budget_s", "least_ms", "most_ms"), [(10.0, 500, 2000), (1.9, 1, 1850)])
 async def test_the_budget_is_told_upstream(
     directory, caller_for, respx_router, ann, budget_s, least_ms, most_ms
 ):
@@ -141,7 +147,7 @@ async def test_a_call_known_to_be_slow_has_its_own_limit(as_ann, respx_router, c
 
     await as_ann.mcde.health()
 
-    assert 6500 <= told_ms(route) <= 7000
+    assert 5000 <= told_ms(route) <= 7000
 
 
 async def test_the_correlation_id_travels(as_ann, respx_router):
@@ -253,13 +259,18 @@ def answer(body: bytes = EMPTY_PAGE, *headers: str) -> bytes:
 
 @pytest.fixture
 async def over_sockets(settings) -> AsyncIterator[Callable[..., Directory]]:
-    """Make a directory whose refund engine is at this port; closed with the test."""
+    """Make a directory whose refund engine is at this port, and has two seconds; closed with the test."""
     made: list[Directory] = []
 
     def over_sockets(port: int, **changed: object) -> Directory:
         base_url = f"http://localhost:{port}"  # a name: cookies for a bare address are dropped by any jar
         engine = UpstreamSettings.model_validate(
-            {**settings["refund-engine"].model_dump(), "base_url": base_url, "timeout_s": 0.5, **changed}
+            {
+                **settings["refund-engine"].model_dump(),
+                "base_url": base_url,
+                "connect_timeout_s": 2,
+                **changed,
+            }
         )
         made.append(
             Directory(
@@ -316,10 +327,8 @@ async def test_refused_over_a_socket_is_no_timeout(over_sockets, caller_for, ann
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    patient = over_sockets(port, timeout_s=2)  # for two attempts and the pause between, on a busy machine
-
     with pytest.raises(UpstreamUnavailable) as raised:
-        await patient.clients_for(caller_for(ann)).refund_engine.claims_page(limit=1)
+        await over_sockets(port).clients_for(caller_for(ann)).refund_engine.claims_page(limit=1)
 
     assert type(raised.value) is UpstreamUnavailable
 
@@ -336,7 +345,7 @@ async def test_silence_over_a_socket_is_a_timeout(over_sockets, serve, caller_fo
     with pytest.raises(UpstreamTimeout):
         await over_sockets(port).clients_for(caller_for(ann)).refund_engine.claims_page(limit=1)
 
-    assert 0.5 <= time.monotonic() - started_s < 0.5 + LATE_S
+    assert 2 <= time.monotonic() - started_s < 2 + LATE_S
     assert len(heads) == 1  # and it is not tried again
 
 
@@ -359,10 +368,8 @@ async def test_broken_answers_over_a_socket_are_unavailable(over_sockets, serve,
 
     port, _ = await serve(break_off)
 
-    patient = over_sockets(port, timeout_s=2)  # for two attempts and the pause between, on a busy machine
-
     with pytest.raises(UpstreamUnavailable) as raised:
-        await patient.clients_for(caller_for(ann)).refund_engine.claims_page(limit=1)
+        await over_sockets(port).clients_for(caller_for(ann)).refund_engine.claims_page(limit=1)
 
     assert type(raised.value) is UpstreamUnavailable
 

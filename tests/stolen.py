@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+
+import pytest
 
 TICK_S = 0.01
 
@@ -19,3 +22,12 @@ class Stolen:
             await asyncio.sleep(TICK_S)
             worked_s = time.process_time() - busy_s
             self.total_s += max(0.0, time.perf_counter() - began_s - TICK_S - worked_s)
+
+
+@pytest.fixture
+async def stolen() -> AsyncIterator[Stolen]:
+    """How long the machine has let this process wait for a core so far."""
+    stolen = Stolen()
+    watching = asyncio.create_task(stolen.watch())
+    yield stolen
+    watching.cancel()
