@@ -16,13 +16,13 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable, Mapping
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import structlog
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import refusal
 from bff.http_guard import DATA_HEADERS, HSTS, headers_put
@@ -49,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
     waiting: ClassVar[dict["BoundedProtocol", None]]  # for a head, or for the rest of it; the longest first
     unread: ClassVar[Unread]
 
+    _at_work: RequestResponseCycle | None = None
     _deadline: asyncio.TimerHandle | None = None
     _head_begun = False  # something of a head has come, and not all
     _message_under_way = False  # the head was whole, the body is not
@@ -67,6 +68,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+        if self._at_work is not None:  # uvicorn tells the newest request only, which may not have begun
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
+        self.pipeline.clear()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:

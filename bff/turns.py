@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Callable
 
 from clients.caller import Viewer
 
-AT_ONCE = 4  # of one viewer, however long a round is
-SHORT_ROUND_S = 0.005  # an operation takes about twenty rounds: a tenth of a second, beside any crowd
-COUNTED_S = 1.0  # whatever takes longer waits for a service, or for its next event
+AT_ONCE = 2  # of one viewer, however long a round is
+SHORT_ROUND_S = 0.001  # on the average: an operation takes twenty to forty rounds
+ROUNDS = 10  # that the average is over, more or less: those in which an answer is put together are long
+COUNTED_S = 0.25  # whatever takes longer waits for a service, or for its next event
 
 
 class Turns:
@@ -27,6 +28,7 @@ class Turns:
         # Whose turn is next comes first.
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._going_round = False
+        self._round_s = 0.0
 
     @contextlib.asynccontextmanager
     async def turn(self, viewer: Viewer) -> AsyncIterator[Callable[[], None]]:
@@ -62,7 +64,7 @@ class Turns:
         self._waiting.setdefault(whose, deque()).append(begins)
         if not self._going_round:
             self._going_round = True
-            asyncio.get_running_loop().call_soon(self._gone_round, time.perf_counter())
+            asyncio.get_running_loop().call_soon(self._gone_round, time.perf_counter(), True)
         try:
             await begins
         except asyncio.CancelledError:
@@ -77,9 +79,11 @@ class Turns:
         if not self._at_work[whose]:
             del self._at_work[whose]
 
-    def _gone_round(self, began_s: float) -> None:
+    def _gone_round(self, began_s: float, first: bool = False) -> None:
         now_s = time.perf_counter()
-        if self._waiting and now_s - began_s < SHORT_ROUND_S:
+        took_s = now_s - began_s
+        self._round_s = took_s if first else self._round_s + (took_s - self._round_s) / ROUNDS
+        if self._waiting and self._round_s < SHORT_ROUND_S:
             self._begin_next(next(iter(self._waiting)))
         self._going_round = bool(self._waiting)
         if self._going_round:

@@ -59,6 +59,20 @@ class TellStolen:
         await self._app(scope, receive, send_telling)
 
 
+def watched(made: FastAPI, stolen: Stolen) -> None:
+    """Have what the machine takes counted while an app runs."""
+    started = made.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def counting(served: FastAPI) -> AsyncIterator[Any]:
+        watching = asyncio.create_task(stolen.watch())
+        async with started(served) as state:
+            yield state
+        watching.cancel()
+
+    made.router.lifespan_context = counting
+
+
 def app() -> FastAPI:
     sandbox, stolen = Sandbox(seed(CLAIMS)), Stolen()
     made = create_app(
@@ -67,16 +81,7 @@ def app() -> FastAPI:
         stripe_claim_ids=sandbox.world.stripe_claim_ids,
     )
     made.add_middleware(TellStolen, stolen=stolen)
-    started = made.router.lifespan_context
-
-    @contextlib.asynccontextmanager
-    async def watched(served: FastAPI) -> AsyncIterator[Any]:
-        watching = asyncio.create_task(stolen.watch())
-        async with started(served) as state:
-            yield state
-        watching.cancel()
-
-    made.router.lifespan_context = watched
+    watched(made, stolen)
 
     @made.get("/drill")
     def account() -> dict[str, int]:

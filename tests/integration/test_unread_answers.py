@@ -159,3 +159,16 @@ async def test_too_many_requests_in_a_row():
 
         assert 64 <= said.count(b"HTTP/1.1 200") <= 66
         assert said.count(b"HTTP/1.1") == said.count(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_leaves_with_requests_in_a_row():
+    """uvicorn tells the last one only: what was asked for the others went on, and their tasks never ended."""
+    async with serving() as bff:
+        bff.sandbox.faults["refund-engine"] = "hang"
+        head, body = bff.request("RecoveryMetrics")
+        leaving = await (await bff.connect()).send(*[head, body] * 3)
+        await until(lambda: bool(bff.server.server_state.tasks))
+        leaving.writer.transport.abort()
+
+        await until(lambda: not bff.server.server_state.tasks)
+        assert sum(call.path == "/api/v1/claims/stats" for call in bff.sandbox.calls) <= 1

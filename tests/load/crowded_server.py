@@ -13,6 +13,8 @@ from typing import Any
 
 import jwt
 from fastapi import FastAPI
+from hostile.attacked_server import TellStolen, watched
+from load.stolen import Stolen
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff import server
@@ -68,11 +70,17 @@ def app() -> FastAPI:
         world.claims[key] = row | {"id": key}
     sandbox = Sandbox(world)
     sandbox.apps["refund-engine"] = Repeating(sandbox.apps["refund-engine"])
-    return create_app(
-        settings(),
-        base=lambda name, _: EmbeddedTransport(app=sandbox.apps[name]),
-        stripe_claim_ids=world.stripe_claim_ids,
+    made, stolen = (
+        create_app(
+            settings(),
+            base=lambda name, _: EmbeddedTransport(app=sandbox.apps[name]),
+            stripe_claim_ids=world.stripe_claim_ids,
+        ),
+        Stolen(),
     )
+    made.add_middleware(TellStolen, stolen=stolen)
+    watched(made, stolen)
+    return made
 
 
 if __name__ == "__main__":
