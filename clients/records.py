@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetPyda
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema, union_schema
 
+# Whatever fits is read alike by `datetime.fromisoformat` and by pydantic.
+WRITTEN_IN_UTC = r"^[0-9]{4}(-[0-9]{2}){2}T([01][0-9]|2[0-3])(:[0-9]{2}){2}(\.[0-9]{1,6})?(Z|\+00:00)$"
+
 
 class Record(BaseModel):
     """One thing an upstream sent."""
@@ -27,8 +30,7 @@ def _in_utc(time: datetime) -> datetime:
 
 def _utc_time(source: type[datetime], handler: GetCoreSchemaHandler) -> CoreSchema:
     """Most times are written in UTC and read without a line of Python; a page carries a thousand of them."""
-    written_in_utc = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|\+00:00)$"
-    read = no_info_after_validator_function(datetime.fromisoformat, str_schema(pattern=written_in_utc))
+    read = no_info_after_validator_function(datetime.fromisoformat, str_schema(pattern=WRITTEN_IN_UTC))
     other = no_info_after_validator_function(_in_utc, handler(source))
     # One error, not one of each way to read it.
     return union_schema([read, other], mode="left_to_right", custom_error_type="datetime_type")
