@@ -17,7 +17,6 @@ from bff.settings import Settings
 from bff.telemetry import configure_logging
 from clients.directory import SERVICES
 from clients.freshness import FRESHNESS, Freshness
-from clients.store.database import Database
 
 AUDIT_SECRET = "a-benchmark-seals-its-log-with-these-words"  # noqa: S105
 WAITS_S = 30.0  # for a service or our database: 64 clients of one core wait for one another
@@ -34,7 +33,6 @@ def serve(
 ) -> None:
     """Serve in this process until told to stop."""
     ask_each_time()
-    Database._waited_for.__defaults__ = (WAITS_S,)  # it has no setting
     configure_logging(readable=False)
     settings = settings_of(executor, services, db_url)
     server.run(create_app(settings, stripe_claim_ids=stripe_claim_ids), settings, "127.0.0.1", port)
@@ -70,6 +68,7 @@ def settings_of(executor: str, ports: Mapping[str, int], db_url: str) -> Setting
         jwt_secret=SecretStr(JWT_SECRET),
         audit_keys=(SecretStr(AUDIT_SECRET),),
         db_url=db_url,
+        db_patience_s=WAITS_S,
         operation_budget_s=60,
         grace_s=120,
         drain_lead_s=0,

@@ -2,12 +2,15 @@
 
 Stripe names claims by 32-bit integers, everybody else by UUID. The map is a table, never a hash: 31 bits
 collide, and stripe answers a colliding id with the other claim's money. Rows are never changed or deleted,
-so what was read once is known; that a row is missing is not, for a charge may enter it at any moment.
+so what was read once is known. A number is entered before its charge: one that a charge carries and the map
+lacks can only be imported, so it is asked for again after ten seconds.
 """
 
+import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import func, insert, select, text
@@ -19,9 +22,11 @@ from clients.store.database import Database
 from clients.store.tables import LARGEST_STRIPE_ID, stripe_claim_ids
 
 LIST_PATIENCE_S = 600.0  # an operator waits for it, not an answer
+MISSING_S = 10.0  # how long a number that was not there is not asked for
 CLAIMS_KEPT = 100_000  # in memory, 20 MB of it; the least recently used go first
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
 class StripeMap:
@@ -31,6 +36,7 @@ class StripeMap:
         self._database = database
         self._first_id = first_id
         self._known: OrderedDict[int, str] = OrderedDict()  # the claims behind stripe's integers
+        self._missing_until_s: dict[int, float] = {}  # on the monotonic clock
 
     async def stripe_ids(self, claim_ids: Collection[str]) -> dict[str, int]:
         """Stripe's integers of these claims; a claim that was never charged has none and is left out.
@@ -46,17 +52,26 @@ class StripeMap:
     async def claim_ids(self, stripe_ids: Collection[int]) -> dict[int, str]:
         """The claims behind stripe's integers; one that this API did not record is left out.
 
-        The database is asked only for those that it has not told before.
+        The database is asked only for those of which it has not told, a moment ago, that they are missing.
 
         Raises:
             StoreUnavailable: the database did not answer in time.
         """
         found = {number: claim_id for number in stripe_ids if (claim_id := self._known.get(number))}
-        if len(found) < len(stripe_ids):
+        now_s = time.monotonic()
+        asked = {
+            number
+            for number in stripe_ids
+            if number not in found and self._missing_until_s.get(number, now_s) <= now_s
+        }
+        if asked:
             query = select(stripe_claim_ids.c.stripe_id, stripe_claim_ids.c.claim_id).where(
-                stripe_claim_ids.c.stripe_id.in_(set(stripe_ids) - found.keys())
+                stripe_claim_ids.c.stripe_id.in_(asked)
             )
             found |= {row.stripe_id: row.claim_id for row in await self._database.read(query)}
+            if len(self._missing_until_s) > CLAIMS_KEPT:
+                self._missing_until_s.clear()
+            self._missing_until_s |= dict.fromkeys(asked - found.keys(), now_s + MISSING_S)
         self._keep(found)
         return found
 
@@ -104,7 +119,7 @@ class StripeMap:
             await connection.execute(insert(stripe_claim_ids), [_row(claim_id, stripe_id)])
             return stripe_id
 
-        return await self._database.write(given)
+        return await self._entered(given)
 
     async def enter_stripe_ids(self, stripe_ids: Mapping[str, int]) -> None:
         """Enter claims that were charged before the map existed, from a checked list: claim → integer.
@@ -123,7 +138,7 @@ class StripeMap:
                 [_row(claim_id, stripe_id) for claim_id, stripe_id in stripe_ids.items()],
             )
 
-        await self._database.write(entered)
+        await self._entered(entered)
 
     async def enter_list(self, listed: Sequence[ListedClaim]) -> None:
         """Enter a checked list, all of it or nothing.
@@ -148,7 +163,15 @@ class StripeMap:
             rows = [_row(claim.claim_id, claim.stripe_id) for claim in listed]
             await connection.execute(insert(stripe_claim_ids), rows)
 
-        await self._database.write(entered, patience_s=LIST_PATIENCE_S)
+        await self._entered(entered, patience_s=LIST_PATIENCE_S)
+
+    async def _entered(
+        self, enter: Callable[[AsyncConnection], Awaitable[T]], *, patience_s: float | None = None
+    ) -> T:
+        try:
+            return await self._database.write(enter, patience_s=patience_s)
+        finally:
+            self._missing_until_s.clear()
 
 
 async def _lock(connection: AsyncConnection) -> None:

@@ -99,7 +99,7 @@ async def test_a_server_that_hangs_is_waited_for_a_second(store: Store, hasty: S
     with hanging(server):
         started_s = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await hasty.stripe_map.claim_ids([7])
+            await hasty.stripe_map.stripe_ids([ANNS_CLAIM])
         assert PATIENCE_S == 1.0
         assert PATIENCE_S * 0.9 < time.monotonic() - started_s < PATIENCE_S + LATE_S
 
@@ -153,7 +153,7 @@ async def test_a_server_that_is_gone_is_unavailable_and_found_again(store: Store
             hasty.receipts.release(held.receipt),
             hasty.receipts.drop(held.receipt),
             hasty.stripe_map.stripe_id_of(NEW_CLAIM),
-            hasty.stripe_map.claim_ids([7]),
+            hasty.stripe_map.stripe_ids([ANNS_CLAIM]),
         ):
             with pytest.raises(StoreUnavailable):
                 await question

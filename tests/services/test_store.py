@@ -95,8 +95,20 @@ async def test_a_claim_is_asked_for_once(store, asked):
     assert asked == [(7,), (2_147_483_647,)]
 
 
-async def test_that_a_claim_is_missing_is_never_remembered(store, asked):
-    """Another replica may enter it at any moment; remembered as missing, its payment would stay hidden."""
+async def test_what_is_missing_is_asked_for_again_in_a_while(store, asked, monkeypatch):
+    """An import by a command is a process of its own; remembered for good, its payments would stay hidden."""
+    monkeypatch.setattr(stripe_map, "MISSING_S", 3600)
+    assert await store.stripe_map.claim_ids([8]) == await store.stripe_map.claim_ids([8]) == {}
+    assert asked == [(8,)]
+
+    monkeypatch.setattr(stripe_map, "MISSING_S", 0)
+    store.stripe_map._missing_until_s.clear()
+    assert await store.stripe_map.claim_ids([8]) == await store.stripe_map.claim_ids([8]) == {}
+    assert asked == [(8,)] * 3
+
+
+async def test_what_is_entered_here_is_there_at_once(store, monkeypatch):
+    monkeypatch.setattr(stripe_map, "MISSING_S", 3600)
     assert await store.stripe_map.claim_ids([8]) == {}
 
     await store.stripe_map.enter_stripe_ids({NEW_CLAIM: 8})
