@@ -83,6 +83,9 @@ class Leaves(Values):
 
     def _coerced(self, values: Sequence[Any]) -> list[Any]:
         coerce = self._type.coerce_output_value
+        first = values[0] if values else None
+        if first is not None and len(set(map(id, values))) == 1:
+            return [coerce(first)] * len(values)  # `asOf`: all rows of a page were received at once
         return [None if value is None else coerce(value) for value in values]
 
     def _one_by_one(self, run: Run, values: Sequence[Any], places: Places) -> Sequence[Any]:
