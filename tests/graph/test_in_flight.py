@@ -12,6 +12,8 @@ from bff.sandbox.seed import SELLERS
 
 QUERY = "query ($first: Int!) { claims(first: $first) { nodes { id submission { status } } } }"
 
+SLOW = "slow:1500"  # a busy process lets two requests of a viewer begin in each quarter of a second
+
 
 @pytest.fixture
 def executed(monkeypatch) -> list[Any]:
@@ -30,6 +32,7 @@ def executed(monkeypatch) -> list[Any]:
 
 async def test_many_tabs_of_one_viewer_are_one_execution(bff, executed):
     """Each has its own support code, and the answer that it would have had alone."""
+    bff.sandbox.faults["refund-engine"] = SLOW
     answers = await asyncio.gather(*(bff.ask(QUERY, first=3) for _ in range(8)))
 
     assert len(executed) == 1
@@ -39,6 +42,8 @@ async def test_many_tabs_of_one_viewer_are_one_execution(bff, executed):
 
 
 async def test_each_is_told_what_failed(bff, executed):
+    """An error names its own request, and requests are counted once."""
+    bff.sandbox.faults["refund-engine"] = SLOW
     bff.sandbox.down.add("integrations")
     answers = await asyncio.gather(*(bff.ask(QUERY, first=3) for _ in range(4)))
 
@@ -88,7 +93,7 @@ async def test_mutations_never_share(bff, executed):
 
 async def test_when_the_first_leaves_the_others_are_answered(bff, executed):
     """Its work is ended, as it is its own; one of those that wait begins anew."""
-    bff.sandbox.faults["refund-engine"] = "slow:300"
+    bff.sandbox.faults["refund-engine"] = SLOW
     first = asyncio.create_task(bff.ask(QUERY, first=3))
     await asyncio.sleep(0.05)
     others = [asyncio.create_task(bff.ask(QUERY, first=3)) for _ in range(3)]

@@ -14,8 +14,8 @@ from typing import Any
 import jwt
 from fastapi import FastAPI
 from hostile.attacked_server import TellStolen, watched
-from load.stolen import Stolen
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from stolen import Stolen
 
 from bff import server
 from bff.app import create_app
