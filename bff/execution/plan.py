@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bff.execution.executor import LevelExecutor
 
 CONDITIONS = frozenset({"skip", "include"})
+KEPT = 100  # plans of a document: with twenty conditions there could be a million
 
 
 class Plans:
@@ -44,6 +45,8 @@ class Plans:
         )
         field = self._fields.get(key)
         if field is None:
+            if len(self._fields) >= KEPT:
+                self._fields.clear()
             field = self._fields[key] = Resolved(executor, info.parent_type, 0, "", details)
         return field
 

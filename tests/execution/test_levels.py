@@ -230,6 +230,21 @@ async def test_a_plan_is_made_once_and_for_each_condition(schema, document):
     assert len(plans._fields) == 2
 
 
+def test_plans_of_a_document_are_bounded(schema, monkeypatch):
+    """Each set of conditions is a plan, and a client can send them all, one after the other."""
+    monkeypatch.setattr(plan, "KEPT", 4)
+    names = "abcde"
+    given = " ".join(f"${name}: Boolean!" for name in names)
+    fields = " ".join(f"{name}: text @include(if: ${name})" for name in names)
+    document = parse(f"query ({given}) {{ rows {{ {fields} }} }}")
+    for number in range(2 ** len(names)):
+        asked = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
+        root = {"rows": [{"text": "t"}]}
+        result: Any = execute(schema, document, root, variable_values=asked, executor_class=LevelExecutor)
+        assert result.data == {"rows": [{name: "t" for name in names if asked[name]}]}
+    assert len(plan.plans_of(document)._fields) <= 4
+
+
 def test_a_plan_lives_as_long_as_its_document():
     """A client that never sends the same document twice must not fill the memory."""
     gc.collect()
