@@ -40,6 +40,8 @@ class InFlight:
         ):
             return await execute()
         question = _question(execution, context)
+        if question is None:
+            return await execute()
         while flight := self._flights.get(question):
             await asyncio.wait([flight])
             if not flight.cancelled():
@@ -55,7 +57,11 @@ class InFlight:
 
 
 def _question(execution: ExecutionContext, context: Context) -> Hashable:
-    """All that an answer can depend on."""
+    """All that an answer can depend on; None of variables that nest too deep to be compared."""
+    try:
+        variables = orjson.dumps(execution.variables or {})
+    except orjson.JSONEncodeError:
+        return None
     return (
         context.viewer,  # with the token's scopes, and its end
         context.sees_data,
@@ -64,7 +70,7 @@ def _question(execution: ExecutionContext, context: Context) -> Hashable:
         context.budget_s,  # with more time the answer can be better
         execution.query,
         execution.operation_name,
-        orjson.dumps(execution.variables or {}),
+        variables,
     )
 
 

@@ -62,11 +62,12 @@ class Run:
         for places, index, error in failed:
             self._null(places, index, error)
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
+    def later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Go on without it; the answer waits for it."""
         task = asyncio.create_task(work)
         self._pending.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def await_value(self, values: Values, awaitable: Awaitable[Any], places: Places, index: int) -> None:
         """Complete a value when it comes."""

@@ -9,6 +9,8 @@ Resolved    any other resolver, called for each object as graphql-core calls it
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -225,7 +227,8 @@ class Loaded(Field):
         else:
             # Before anything is awaited, so that the loader finds the keys of all levels in one batch.
             asked = self.loading.ask(context, objects, arguments)
-            run.later(self._load(run, places, objects, asked, arguments))
+            loading = run.later(self._load(run, places, objects, asked, arguments))
+            loading.add_done_callback(functools.partial(_let_go, asked))
         return None
 
     async def _load(
@@ -287,6 +290,19 @@ def field_of(
 def _declared(definition: GraphQLField) -> StrawberryField | None:
     declared = definition.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     return declared if isinstance(declared, StrawberryField) else None
+
+
+def _let_go(asked: Sequence[Awaitable[Any] | Exception | None], loading: asyncio.Task[None]) -> None:
+    """Let nobody report what fails after the client has left: one load was awaited, the others were not."""
+    if loading.cancelled():
+        for load in asked:
+            if isinstance(load, asyncio.Future):
+                load.add_done_callback(_seen)
+
+
+def _seen(load: asyncio.Future[Any]) -> None:
+    if not load.cancelled():
+        load.exception()
 
 
 def _outcome(act: Callable[..., Any], *given: Any, **named: Any) -> Any:

@@ -77,6 +77,16 @@ async def test_what_differs_is_executed_apart(bff, executed, other):
         assert not ids[0] & ids[1]
 
 
+async def test_variables_beyond_comparing_are_executed_apart(bff, executed):
+    """What nobody can compare is no reason to refuse, and none to break."""
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+    answers = await asyncio.gather(*(bff.ask("{ viewer { userId } }", unused=deep) for _ in range(2)))
+    assert [answer.errors for answer in answers] == [[], []]
+    assert len(executed) == 2
+
+
 async def test_one_after_the_other_are_two(bff, executed):
     """An answer is shared while it is being made, and never kept."""
     for _ in range(2):

@@ -33,7 +33,8 @@ def bare_env() -> dict[str, str]:
     """An environment whose path leads to python3, make and the system's tools, and to no uv."""
     folders = [str(Path(sys.base_prefix) / "bin"), "/usr/bin", "/bin"]
     env = os.environ | {"PATH": ":".join(folders)}
-    env.pop("VIRTUAL_ENV", None)
+    for ours in ("VIRTUAL_ENV", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # of the make that runs this test
+        env.pop(ours, None)
     assert shutil.which("uv", path=env["PATH"]) is None, "this machine has uv where python3 is"
     return env
 

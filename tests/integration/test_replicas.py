@@ -83,6 +83,7 @@ def replicas(services: Services, valkey: ValkeyServer, tmp_path: Path) -> Iterat
                 **services.addresses,
                 "BFF_DEV": "true",  # the sandbox's secrets are known to all
                 "DB_URL": f"sqlite+aiosqlite:///{tmp_path}/{name}.sqlite3",
+                "BFF_RATES__MODE": "measure",  # a drill asks more in a minute than a person
                 "BFF_REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0",
                 **{
                     f"BFF_{service.upper().replace('-', '_')}__JWT_SECRET": secret
