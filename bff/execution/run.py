@@ -25,10 +25,11 @@ class Run:
         self._failed: list[tuple[Places, int, Exception]] = []  # found since errors were last told
         self._failure: BaseException | None = None  # of the whole value
         self._pending: set[asyncio.Task[None]] = set()
-        self._ended: asyncio.Future[None] | None = None
+        self._entry: Entry | None = None
+        self._ended: asyncio.Future[Any] | None = None  # the completed value, when something is awaited
 
     def complete(self, values: Values, result: Any, entry: Entry) -> Any:
-        """The completed value, or a coroutine of it when something in it is awaited.
+        """The completed value, or a future of it when something in it is awaited.
 
         Raises:
             GraphQLError: something failed in it that must not be null.
@@ -38,7 +39,12 @@ class Run:
         if self._failure:
             self._leave()
             raise self._failure
-        return self._rest(entry) if self._pending else entry.value
+        if not self._pending:
+            return entry.value
+        self._entry = entry
+        self._ended = asyncio.get_running_loop().create_future()
+        self._ended.add_done_callback(self._let_go)
+        return self._ended
 
     def info(self, field: Field, path: Path) -> GraphQLResolveInfo[Any]:
         """What graphql-core tells a resolver about a field."""
@@ -101,28 +107,30 @@ class Run:
         told.add(located, places.path(index))
         places.put(index, None)
 
-    async def _rest(self, entry: Entry) -> Any:
-        if self._pending and not self._failure:
-            self._ended = asyncio.get_running_loop().create_future()
-            try:
-                await self._ended
-            except asyncio.CancelledError:
-                for task in list(self._pending):
-                    task.cancel()
-                raise
-        if self._failure:
-            self._leave()
-            raise self._failure
-        return entry.value
-
     def _done(self, task: asyncio.Task[None]) -> None:
         self._pending.discard(task)
         if task.cancelled():
             self._failure = self._failure or asyncio.CancelledError()
         elif error := task.exception():  # not of a field: those are noted
             self._failure = self._failure or error
-        if self._ended and not self._ended.done() and (self._failure or not self._pending):
-            self._ended.set_result(None)
+        ended = self._ended
+        if ended is None or ended.done() or (self._pending and not self._failure):
+            return
+        if isinstance(self._failure, asyncio.CancelledError):
+            ended.cancel()
+        elif self._failure:
+            ended.set_exception(self._failure)
+        else:
+            assert self._entry, "its value is awaited"
+            ended.set_result(self._entry.value)
+
+    def _let_go(self, ended: asyncio.Future[Any]) -> None:
+        """Whoever waited has the value, the error, or has left."""
+        if ended.cancelled():
+            for task in list(self._pending):
+                task.cancel()
+        elif ended.exception():
+            self._leave()
 
     def _leave(self) -> None:
         """Nobody waits for the rest: let it end by itself, other operations' parts may need what it loads."""

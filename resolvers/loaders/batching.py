@@ -27,13 +27,23 @@ class Loader(DataLoader[K, T]):
             batch: gets distinct keys and answers in their order.
         """
 
+        loads: dict[K, asyncio.Future[T]] = {}
+
         async def answers(keys: list[K]) -> list[Any]:
             try:
-                return list(await batch(keys))
+                found: list[Any] = list(await batch(keys))
             except Exception as error:  # raised where each key is used
                 return [error] * len(keys)
+            except asyncio.CancelledError as left:
+                found = [left] * len(keys)
+            # The client has left: whoever waits for these keys would wait for ever.
+            if asyncio.CancelledError in map(type, found):
+                for key, value in zip(keys, found, strict=True):
+                    if isinstance(value, asyncio.CancelledError):
+                        loads[key].cancel()
+            return found
 
-        self._loads: dict[K, asyncio.Future[T]] = {}
+        self._loads = loads
         super().__init__(answers, cache_map=self._loads)
         self._brought: list[Iterable[tuple[K, T]]] = []
         self._known: dict[K, T] = {}

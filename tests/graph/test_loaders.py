@@ -1,10 +1,12 @@
 """The loaders: one question for many keys, complete or an error, and never another seller's rows."""
 
+import asyncio
 import gc
 import uuid
 from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from read_operations import claims_of, detections_of, payments_of, richest_claim
@@ -17,6 +19,7 @@ from clients.refund_engine import ClaimRecord
 from clients.stripe import TransactionRecord
 from resolvers.connections import cursor
 from resolvers.global_ids import global_id
+from resolvers.loaders.batching import Loader
 
 FIRST, SECOND = SELLERS
 TOO_LARGE = "RESULT_TOO_LARGE"
@@ -572,3 +575,21 @@ async def test_loaders_die_with_their_operation(bff):
     assert shown.data == {"claim": {"status": "PROCESSING"}}
     assert (strangers.errors, strangers.data) == ([], {"claim": None})
     assert changed.data == {"claim": {"status": "REJECTED"}}
+
+
+async def test_whoever_waits_for_a_client_that_left_ends_as_well():
+    """aiodataloader tells nobody that a batch was cancelled: its waiters would wait for ever."""
+
+    async def cancelled(keys: list[int]) -> list[int]:
+        raise asyncio.CancelledError
+
+    async def partly(keys: list[int]) -> list[Any]:
+        return [asyncio.CancelledError() if key == 1 else key for key in keys]
+
+    loads = [Loader(batch).load(1) for batch in (cancelled, partly)]
+    other = Loader(partly)
+    loads += [other.load(1), other.load(2)]
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*loads, return_exceptions=True)
+
+    assert [type(each) for each in found] == [asyncio.CancelledError] * 3 + [int]
