@@ -2,7 +2,8 @@
 
 executor    what Strawberry is given: graphql-core's executor, that hands over each object and list it meets
 plan        what is known of an operation before it runs, kept with its document
-selections  the fields of one type of object, and how each is found for all objects at once
+selections  what is asked of objects of one type
+fields      the fields of a selection, and how each is found for all objects at once
 values      how what was found becomes part of the answer: objects, lists, interfaces and unions
 leaves      the same for scalars and enums
 places      where each value belongs in the answer, so that what fails can be nulled there

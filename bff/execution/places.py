@@ -15,8 +15,9 @@ from graphql import GraphQLOutputType, GraphQLResolveInfo
 from graphql.pyutils import Path
 
 if TYPE_CHECKING:
+    from bff.execution.fields import Field
     from bff.execution.run import Run
-    from bff.execution.selections import Field, Selection
+    from bff.execution.selections import Selection
 
 
 class Places(ABC):

@@ -15,7 +15,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FieldDetailsList
 
-from bff.execution.selections import Resolved
+from bff.execution.fields import Resolved
 
 if TYPE_CHECKING:
     from bff.execution.executor import LevelExecutor

@@ -13,7 +13,7 @@ from bff.execution.places import Entry, Places, Some
 
 if TYPE_CHECKING:
     from bff.execution.executor import LevelExecutor
-    from bff.execution.selections import Field
+    from bff.execution.fields import Field
     from bff.execution.values import Values
 
 

@@ -24,8 +24,9 @@ from graphql.pyutils import Undefined, is_iterable
 from bff.execution.places import InLists, Places
 
 if TYPE_CHECKING:
+    from bff.execution.fields import Field
     from bff.execution.run import Run
-    from bff.execution.selections import Field, Selection
+    from bff.execution.selections import Selection
 
 NONE = type(None)
 
