@@ -25,7 +25,8 @@ clients: $(READY) ## Hold the npm packages that clients use against the BFF (nee
 	NODE_CLIENTS_REQUIRED=1 .venv/bin/python -m pytest -n auto tests/integration/test_node_clients.py
 
 drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean clone
-	.venv/bin/python -m pytest -m slow --timeout 600
+	.venv/bin/python -m pytest -m slow --timeout 600 --ignore tests/load/test_soak.py
+	.venv/bin/python -m pytest -m slow --timeout 600 tests/load/test_soak.py -rP
 	HYPOTHESIS_EXAMPLES=300 .venv/bin/python -m pytest tests/graph/test_no_unexplained_null.py
 
 differential: $(READY) ## Hold the executor against graphql-core's own with 5,000 operations (part of the tests with fewer)
