@@ -35,6 +35,7 @@ from bff.execution.places import InObjects
 from bff.execution.selections import Found, Selection
 from bff.execution.values import Abstracts, Lists, Objects, Values
 from resolvers.fields import LOADING, Loading
+from resolvers.loaders.batching import seen
 
 if TYPE_CHECKING:
     from bff.execution.executor import LevelExecutor
@@ -249,12 +250,7 @@ def _let_go(asked: Sequence[Awaitable[Any] | Exception | None], loading: asyncio
     if loading.cancelled():
         for load in asked:
             if isinstance(load, asyncio.Future):
-                load.add_done_callback(_seen)
-
-
-def _seen(load: asyncio.Future[Any]) -> None:
-    if not load.cancelled():
-        load.exception()
+                load.add_done_callback(seen)
 
 
 def _outcome(act: Callable[..., Any], *given: Any, **named: Any) -> Any:
