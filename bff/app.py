@@ -196,10 +196,6 @@ def create_app(
             context.sees_schema, context.sees_data = True, not machine.alone
         return context
 
-    async def context(connection: HTTPConnection) -> Context | None:
-        # A WebSocket's token may come in its first message; see `graphql_ws.py`.
-        return None if connection.scope["type"] == "websocket" else context_of(connection)
-
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await store.open()
@@ -261,7 +257,7 @@ def create_app(
         LiveEndpoint(
             schema,
             ENDPOINT,
-            context_getter=context,
+            context_of=context_of,
             door=Door(identity.viewer, context_for),
             streams=streams,
             drain=drain,

@@ -8,11 +8,13 @@ signed with a secret that its issuer shares with us (HS256), or with a key that 
 
 import base64
 import contextlib
+import functools
 import json
 import re
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from pydantic import SecretStr
@@ -25,6 +27,8 @@ STRIPE_USER_ID_MAX = 2**31 - 1
 TOKEN_CHARS_AT_MOST = 8192  # before anything is parsed; what proxies pass on as one header
 TOKEN_TYPES = ("jwt", "at+jwt")  # an access token: not a logout or an event that the same issuer signs
 REALM = 'Bearer realm="opside"'
+
+TOKENS_KEPT = 4096  # that were verified; the least used goes first
 
 SCOPES = (
     "claims:read",
@@ -106,8 +110,16 @@ def _invalid() -> Unauthenticated:
     return Unauthenticated("The token is not valid here. Sign in again.", "invalid")
 
 
+class _Proven(NamedTuple):
+    """What a token has proven, and by which key."""
+
+    viewer: Viewer
+    key: VerifyingKey
+    kid: object  # as the token names the key
+
+
 class Authenticator:
-    """Verifies callers' tokens."""
+    """Verifies callers' tokens: each one once, and at each request that its time has not come."""
 
     def __init__(
         self,
@@ -134,6 +146,8 @@ class Authenticator:
         self._audience = audience
         self._issuer = issuer
         self._leeway_s = leeway_s
+        # Not what was refused: strangers must not push out whoever was let in.
+        self._proven = functools.lru_cache(maxsize=TOKENS_KEPT)(self._verified)
         expected = {"aud": audience, "iss": issuer}
         self._required = [
             "exp",
@@ -164,19 +178,29 @@ class Authenticator:
         """
         token = _token(authorization)
         try:
-            claims = self._claims(token, _header(token))
-            _nothing_twice(token.split(".")[1])
+            proven = self._proven(token)
+            if self._issuer_keys and self._issuer_keys.key(proven.kid) is not proven.key:
+                self._proven.cache_clear()  # the issuer's keys were read anew: it may have dropped this one
+                proven = self._proven(token)
+            if proven.viewer.expires_at.timestamp() <= time.time() - self._leeway_s:
+                raise jwt.ExpiredSignatureError
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired. Sign in again.", "expired") from None
         except (jwt.PyJWTError, ArithmeticError, RecursionError, TypeError, ValueError):
             raise _invalid() from None
-        return _viewer(claims)
+        return proven.viewer
 
-    def _claims(self, token: str, header: dict[str, Any]) -> dict[str, Any]:
+    def _verified(self, token: str) -> _Proven:
+        header = _header(token)
+        key, claims = self._claims(token, header)
+        _nothing_twice(token.split(".")[1])
+        return _Proven(_viewer(claims), key, header.get("kid"))
+
+    def _claims(self, token: str, header: dict[str, Any]) -> tuple[VerifyingKey, dict[str, Any]]:
         keys = self._secrets if self._issuer_keys is None else [self._key(header, self._issuer_keys)]
         for key in keys:
             with contextlib.suppress(jwt.InvalidSignatureError):
-                return jwt.decode(
+                return key, jwt.decode(
                     token,
                     key.material,
                     algorithms=list(key.algorithms),

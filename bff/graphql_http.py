@@ -5,7 +5,7 @@ A client that leaves before its answer takes its upstream requests with it: nobo
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import orjson
@@ -13,8 +13,10 @@ import structlog
 from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as StrawberryRefusal
 from fastapi import Request, Response, WebSocket
+from fastapi.routing import APIWebSocketRoute
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.routing import Route
 from strawberry.exceptions import MissingQueryError
 from strawberry.fastapi import GraphQLRouter
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, process_result
@@ -50,6 +52,24 @@ Given = TypeVar("Given")
 
 class GraphQLEndpoint(GraphQLRouter[Context, None]):
     """Strawberry's router, held to the letter of GraphQL over HTTP."""
+
+    def take_requests(self, path: str, context_of: Callable[[HTTPConnection], Context]) -> None:
+        """Serve queries and mutations at `path`, without FastAPI's injection of what we make in one call.
+
+        Strawberry's own routes ask for the context and the root value as dependencies, which costs as much as
+        the execution of a small operation.
+
+        Args:
+            context_of: raises what `bff/app.py` has answers for.
+        """
+
+        async def answer(request: Request) -> Any:
+            return await self.run(request, context_of(request), None)
+
+        route = Route(path, answer)
+        route.methods = set(METHODS)  # not HEAD, which Starlette adds to GET
+        sockets = [each for each in self.routes if isinstance(each, APIWebSocketRoute)]
+        self.routes[:] = [route, *sockets]
 
     async def run(self, request: Request | WebSocket, context: Any = UNSET, root_value: Any = UNSET) -> Any:
         if isinstance(request, WebSocket):
@@ -150,7 +170,6 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
         return processed
 
     async def get_sub_response(self, request: Request) -> Response:
-        # Of the request: the router keeps FastAPI's in a place that requests share.
         return Response(media_type=answer_type(request.headers) or JSON)
 
     def create_response(

@@ -51,7 +51,7 @@ class LiveEndpoint(GraphQLEndpoint):
         schema: BaseSchema,
         path: str,
         *,
-        context_getter: Callable[..., Any],
+        context_of: Callable[[HTTPConnection], Context],
         door: Door,
         streams: Streams,
         drain: Drain,
@@ -63,7 +63,7 @@ class LiveEndpoint(GraphQLEndpoint):
     ) -> None:
         """
         Args:
-            context_getter: of a request over HTTP; None for a WebSocket, whose token comes later.
+            context_of: of a request over HTTP; a WebSocket's token may come in its first message.
             door: lets the operations of WebSockets in.
             drain: waits for their queries and mutations before it closes streams.
             turns: whose operation begins next.
@@ -75,11 +75,11 @@ class LiveEndpoint(GraphQLEndpoint):
             schema,
             path,
             graphql_ide=None,
-            context_getter=context_getter,
             subscription_protocols=PROTOCOLS,
             connection_init_wait_timeout=timedelta(seconds=settings.init_wait_s),
             max_subscriptions_per_connection=settings.operations,
         )
+        self.take_requests(path, context_of)
         self.door = door
         self.origin_allowed = origin_allowed
         self.on_foreign = on_foreign

@@ -75,8 +75,9 @@ class Guesses:
     def good(self, shown: str | None) -> None:
         """Note that it proved who asks."""
         if shown and self._mode == "enforce":
-            self._proven[_hash(shown)] = None
-            self._proven.move_to_end(_hash(shown))
+            proven = _hash(shown)
+            self._proven[proven] = None
+            self._proven.move_to_end(proven)
             if len(self._proven) > PROVEN_KEPT:
                 self._proven.popitem(last=False)
 

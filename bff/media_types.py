@@ -5,6 +5,7 @@ An answer is `application/graphql-response+json` where the client's `Accept` pre
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from email.message import Message
 
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 UTF_8 = "utf-8"
+KEPT = 100  # headers whose meaning is remembered: clients send few, and the same ones again
 
 _EXACT, _SUBTYPES, _ANY = 2, 1, 0  # how closely a range of `Accept` names a type; the closest counts
 _RANGES = {GRAPHQL_RESPONSE: _EXACT, JSON: _EXACT, "application/*": _SUBTYPES, "*/*": _ANY}
@@ -24,7 +26,12 @@ def answer_type(headers: Headers) -> str | None:
     The higher `q` wins, then the closer name. Of two named alike, the newer type is given; where only a
     wildcard covers them, the older one, for who names neither may know but that.
     """
-    ranges = list(_accepted(", ".join(headers.getlist("accept"))))
+    return _answer_type(", ".join(headers.getlist("accept")))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _answer_type(accept: str) -> str | None:
+    ranges = list(_accepted(accept))
     if not ranges:
         return JSON
     wanted: dict[str, tuple[float, int]] = {}
@@ -45,6 +52,7 @@ def with_charset(media_type: str) -> str:
     return f"{media_type}; charset={UTF_8}"
 
 
+@functools.lru_cache(maxsize=KEPT)
 def is_json(content_type: str | None) -> bool:
     """Whether a body says that it is JSON in UTF-8: exactly `application/json`, with whatever parameters."""
     media_type, parameters = _parsed(content_type or "")

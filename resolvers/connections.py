@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 from typing import Annotated, NamedTuple
 
 import strawberry
@@ -10,6 +11,7 @@ from strawberry import UNSET
 from resolvers.errors import BadUserInput
 
 PAGE_SIZE_MAX = 100
+WINDOWS_KEPT = 256  # a field of a hundred objects asks for the same one a hundred times
 
 First = Annotated[int, strawberry.argument(description="Page size, 1 to 100.")]
 After = Annotated[str | None, strawberry.argument(description="Cursor to continue after.")]
@@ -45,6 +47,7 @@ class Window(NamedTuple):
     end: int  # the first position behind it
 
 
+@functools.lru_cache(maxsize=WINDOWS_KEPT)
 def window(first: int, after: str | None = None, *, at_most: int = PAGE_SIZE_MAX) -> Window:
     """Read the paging arguments of a field.
 

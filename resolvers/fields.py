@@ -12,7 +12,8 @@ All print `@requiresScopes` into the schema and check the scope before anything 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
+from operator import attrgetter
 from typing import Any
 
 import strawberry
@@ -65,27 +66,51 @@ class Loading:
 
     def ask(
         self, context: Context, parents: Sequence[Any], arguments: Mapping[str, Any]
-    ) -> list[Awaitable[Any] | Exception | None]:
-        """What the loader will find for each object, or why it cannot be asked; None asks nobody."""
-        load = getattr(context.loaders, self.loader).load
-        given = {**self.defaults, **arguments}
-        asked: list[Awaitable[Any] | Exception | None] = []
+    ) -> Awaitable[list[Any]]:
+        """What the loader will find for each object; an exception stands where it finds nothing, or where it
+        cannot be asked. None asks nobody."""
+        keys = self._keys(parents, {**self.defaults, **arguments})
+        wanted = [key for key in keys if key is not None and not isinstance(key, Exception)]
+        loading: Awaitable[list[Any]] = getattr(context.loaders, self.loader).load_all(wanted)
+        return loading if len(wanted) == len(keys) else _among(keys, loading)
+
+    def values(
+        self,
+        context: Context,
+        field_name: str,
+        parents: Sequence[Any],
+        found: Sequence[Any],
+        arguments: Mapping[str, Any],
+    ) -> list[Any]:
+        """The field's value for each object, or an exception in its place, by what was found."""
+        values: list[Any] = []
+        for parent, value in zip(parents, found, strict=True):
+            if not isinstance(value, Exception):
+                try:
+                    value = self.finish(parent, value, **arguments)
+                    if self.audited and value is not None:
+                        context.trail.read(f"{type(parent).__name__}.{field_name}", parent.id)
+                except Exception as error:  # of this object alone
+                    value = error
+            values.append(value)
+        return values
+
+    def _keys(self, parents: Sequence[Any], arguments: Mapping[str, Any]) -> list[Any]:
+        read = attrgetter(self.key) if isinstance(self.key, str) else partial(self.key, **arguments)
+        keys: list[Any] = []
         for parent in parents:
             try:
-                key = getattr(parent, self.key) if isinstance(self.key, str) else self.key(parent, **given)
-                asked.append(None if key is None else load(key))
+                key = read(parent)
             except Exception as error:  # of this object alone
-                asked.append(error)
-        return asked
+                key = error
+            keys.append(key)
+        return keys
 
-    def value(
-        self, context: Context, field_name: str, parent: Any, found: Any, arguments: Mapping[str, Any]
-    ) -> Any:
-        """The field's value for one object, by what was found."""
-        value = self.finish(parent, found, **arguments)
-        if self.audited and value is not None:
-            context.trail.read(f"{type(parent).__name__}.{field_name}", parent.id)
-        return value
+
+async def _among(keys: Sequence[Any], loading: Awaitable[list[Any]]) -> list[Any]:
+    """What was found, each where its key is; other places stay as they are."""
+    found = iter(await loading)
+    return [key if key is None or isinstance(key, Exception) else next(found) for key in keys]
 
 
 def asks(
@@ -152,11 +177,11 @@ def loads(
         @wraps(finish)
         async def resolver(self: Any, info: Info, **arguments: Any) -> Any:
             loading.admit(info.context)
-            [asked] = loading.ask(info.context, [self], arguments)
-            if isinstance(asked, Exception):
-                raise asked
-            found = None if asked is None else await asked
-            return loading.value(info.context, info.field_name, self, found, arguments)
+            found = await loading.ask(info.context, [self], arguments)
+            [value] = loading.values(info.context, info.field_name, [self], found, arguments)
+            if isinstance(value, Exception):
+                raise value
+            return value
 
         # Strawberry reads the arguments from the signature: `found` is not one of them, `info` is asked for.
         info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)

@@ -9,8 +9,6 @@ Resolved    any other resolver, called for each object as graphql-core calls it
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +33,6 @@ from bff.execution.places import InObjects
 from bff.execution.selections import Found, Selection
 from bff.execution.values import Abstracts, Lists, Objects, Values
 from resolvers.fields import LOADING, Loading
-from resolvers.loaders.batching import seen
 
 if TYPE_CHECKING:
     from bff.execution.executor import LevelExecutor
@@ -175,13 +172,11 @@ class Loaded(Field):
             self.loading.admit(context)
             arguments = self._converted(run.executor, given)
         except Exception as error:  # told at each object, when graphql-core would: once it is awaited
-            refused: list[Any] = [error] * len(objects)
-            run.later(self._load(run, places, objects, refused, {}))
+            run.later(self._load(run, places, objects, _later([error] * len(objects)), {}))
         else:
             # Before anything is awaited, so that the loader finds the keys of all levels in one batch.
-            asked = self.loading.ask(context, objects, arguments)
-            loading = run.later(self._load(run, places, objects, asked, arguments))
-            loading.add_done_callback(functools.partial(_let_go, asked))
+            loading = self.loading.ask(context, objects, arguments)
+            run.later(self._load(run, places, objects, loading, arguments))
         return None
 
     async def _load(
@@ -189,20 +184,12 @@ class Loaded(Field):
         run: Run,
         places: InObjects,
         objects: Sequence[Any],
-        asked: Sequence[Awaitable[Any] | Exception | None],
+        loading: Awaitable[list[Any]],
         arguments: dict[str, Any],
     ) -> None:
         context, name = run.executor.context_value, self.nodes[0].name.value
-        found: list[Any] = []
-        for each, answer in zip(objects, asked, strict=True):
-            try:
-                if isinstance(answer, Exception):
-                    raise answer
-                value = None if answer is None else await answer
-                found.append(self.loading.value(context, name, each, value, arguments))
-            except Exception as error:  # told at its place
-                found.append(error)
-        places.put_all(self.values.complete(run, found, places))
+        values = self.loading.values(context, name, objects, await loading, arguments)
+        places.put_all(self.values.complete(run, values, places))
         run.tell()
 
     def _converted(self, executor: LevelExecutor, given: dict[str, Any]) -> dict[str, Any]:
@@ -245,12 +232,8 @@ def _declared(definition: GraphQLField) -> StrawberryField | None:
     return declared if isinstance(declared, StrawberryField) else None
 
 
-def _let_go(asked: Sequence[Awaitable[Any] | Exception | None], loading: asyncio.Task[None]) -> None:
-    """Let nobody report what fails after the client has left: one load was awaited, the others were not."""
-    if loading.cancelled():
-        for load in asked:
-            if isinstance(load, asyncio.Future):
-                load.add_done_callback(seen)
+async def _later(values: list[Any]) -> list[Any]:
+    return values
 
 
 def _outcome(act: Callable[..., Any], *given: Any, **named: Any) -> Any:

@@ -17,7 +17,7 @@ from graphql import (
     GraphQLString,
     is_enum_type,
 )
-from graphql.pyutils import Undefined
+from graphql.pyutils.undefined import UndefinedType
 
 from bff.execution.places import Places
 from bff.execution.values import NONE, Values
@@ -69,7 +69,7 @@ class Leaves(Values):
             return values
         if self._names:
             names = list(map(self._names.get, map(id, values)))
-            if None not in names or (self._null and names.count(None) == values.count(None)):
+            if self._fit_to_be_told(names, values):
                 return names
         elif classes <= self._null | self._classes:
             try:
@@ -77,9 +77,21 @@ class Leaves(Values):
             except Exception:  # noqa: S110  # which one, and why, is found value by value
                 pass
             else:
-                if completed.count(None) == values.count(None) and Undefined not in completed:
+                if self._fit_to_be_told(completed, values):
                     return completed
         return self._one_by_one(run, values, places)
+
+    def _fit_to_be_told(self, completed: Sequence[Any], values: Sequence[Any]) -> bool:
+        """Whether nulls are where nulls may be and were found.
+
+        By class before anything: decimals and times take long to be compared with None.
+        """
+        classes = set(map(type, completed))
+        if UndefinedType in classes or (NONE in classes and not self._null):
+            return False
+        return NONE not in classes or all(
+            value is None for each, value in zip(completed, values, strict=True) if each is None
+        )
 
     def _coerced(self, values: Sequence[Any]) -> list[Any]:
         coerce = self._type.coerce_output_value

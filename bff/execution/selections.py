@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ class Selection:
     def __init__(self, type_: GraphQLObjectType, fields: Sequence[Field]) -> None:
         self.type = type_
         self._fields = fields
-        self._keys = tuple(field.key for field in fields)
+        self._rows = _rows_of([field.key for field in fields])
         names = [field.attribute for field in fields if field.attribute]
         # All in one call for each object; of one name alone that would give no tuple.
         self._read = attrgetter(*names) if len(names) > 1 else None
@@ -48,11 +48,7 @@ class Selection:
             here = InObjects(level, field)
             found = next(carried) if carried and field.attribute else field.find(run, here, objects)
             columns.append(not_yet if found is None else field.values.complete(run, found, here))
-        if columns:
-            keys = self._keys
-            level.rows = [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
-        else:
-            level.rows = [{} for _ in objects]
+        level.rows = self._rows(zip(*columns, strict=True)) if columns else [{} for _ in objects]
         return level.rows
 
     def _carried(self, objects: Sequence[Any]) -> Iterator[Found] | None:
@@ -61,3 +57,17 @@ class Selection:
             return zip(*map(self._read, objects), strict=True) if self._read else None
         except Exception:  # whose, and which of them, is found one by one
             return None
+
+
+def _rows_of(keys: Sequence[str]) -> Callable[[Iterable[tuple[Any, ...]]], list[dict[str, Any]]]:
+    """A function that makes an object of the answer of each row of values.
+
+    Written out and compiled, as `namedtuple` does it: `{"id": v0, "status": v1}` is made five times as fast
+    as `dict(zip(keys, row))`.
+    """
+    names = [f"v{number}" for number in range(len(keys))]
+    pairs = ", ".join(f"{key!r}: {name}" for key, name in zip(keys, names, strict=True))
+    made: Callable[[Iterable[tuple[Any, ...]]], list[dict[str, Any]]] = eval(  # noqa: S307  # of quoted names
+        f"lambda rows: [{{{pairs}}} for [{', '.join(names)}] in rows]"
+    )
+    return made

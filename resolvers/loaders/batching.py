@@ -1,13 +1,15 @@
 """What all loaders are made of: batches that never fail as a whole, shared fetches, bounded scans.
 
-A batch answers one value or one error per key. An exception out of a batch would fail every key and, worse,
-be forgotten: aiodataloader then asks the service again at the next load.
+A batch answers one value or one error per key, and both are remembered: what failed is not asked for again in
+the same operation.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
@@ -18,52 +20,110 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Loader(DataLoader[K, T]):
-    """A loader for one operation, which is also told what other questions have brought."""
+@dataclass(eq=False, slots=True)
+class _Question(Generic[K, T]):
+    """The keys of one level of objects, and what will be known of them."""
+
+    keys: Sequence[K]
+    answer: asyncio.Future[list[T | Exception]] | None = None  # as soon as it is asked
+
+
+class Loader(Generic[K, T]):
+    """A loader for one operation, asked for all keys of a level at once.
+
+    aiodataloader gathers what is asked in one turn of the loop. What it batches are levels, not keys: a
+    future and a place in a queue for each of three hundred keys cost more than finding what they name.
+    """
 
     def __init__(self, batch: Callable[[list[K]], Awaitable[Sequence[T | Exception]]]) -> None:
         """
         Args:
             batch: gets distinct keys and answers in their order.
         """
-
-        loads: dict[K, asyncio.Future[T]] = {}
-
-        async def answers(keys: list[K]) -> list[Any]:
-            try:
-                found: list[Any] = list(await batch(keys))
-            except Exception as error:  # raised where each key is used
-                return [error] * len(keys)
-            except asyncio.CancelledError as left:
-                found = [left] * len(keys)
-            # The client has left: whoever waits for these keys would wait for ever.
-            if asyncio.CancelledError in map(type, found):
-                for key, value in zip(keys, found, strict=True):
-                    if isinstance(value, asyncio.CancelledError):
-                        loads[key].cancel()
-            return found
-
-        self._loads = loads
-        super().__init__(answers, cache_map=self._loads)
+        self._batches = _Batches(batch)
         self._brought: list[Iterable[tuple[K, T]]] = []
-        self._known: dict[K, T] = {}
 
     def bring(self, found: Iterable[tuple[K, T]]) -> None:
         """Keys and values that need not be asked for again; looked at only when somebody loads a key."""
         self._brought.append(found)
 
-    def load(self, key: K) -> asyncio.Future[T]:
+    def load_all(self, keys: Sequence[K]) -> asyncio.Future[list[T | Exception]]:
+        """What is found for each key, or the error of that key, in their order; a key may come twice."""
+        found = self._batches.found
         while self._brought:
-            for brought, value in self._brought.pop(0):
-                self._known.setdefault(brought, value)
-        load = self._loads.get(key)
-        if load is None:
-            load = self._loads[key] = self.loop.create_future()
-            if key in self._known:
-                load.set_result(self._known[key])
-            else:
-                self.do_resolve_reject(key, load)
+            for key, value in self._brought.pop(0):
+                found.setdefault(key, value)
+        if found.keys() >= set(keys):
+            known: asyncio.Future[list[T | Exception]] = asyncio.get_running_loop().create_future()
+            known.set_result([found[key] for key in keys])
+            return known
+        question: _Question[K, T] = _Question(keys)
+        question.answer = self._batches.load(question)
+        return question.answer
+
+    def load(self, key: K) -> asyncio.Future[T]:
+        """What is found for one key; its error is raised where it is awaited."""
+        load: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.load_all([key]).add_done_callback(functools.partial(_hand_on, load))
         return load
+
+
+class _Batches(DataLoader[_Question[K, T], list[T | Exception]]):
+    """Answers the questions of one turn of the loop by one batch of their distinct keys."""
+
+    cache = False  # of questions: what is remembered are keys
+
+    def __init__(self, batch: Callable[[list[K]], Awaitable[Sequence[T | Exception]]]) -> None:
+        super().__init__()
+        self._batch = batch
+        self.found: dict[K, T | Exception] = {}
+        self._cancelled: set[K] = set()  # the client left before they were found
+        self._under_way: dict[K, asyncio.Future[None]] = {}  # done when its batch has ended
+
+    async def batch_load_fn(self, questions: list[_Question[K, T]]) -> list[list[T | Exception]]:
+        await self._find(dict.fromkeys(chain.from_iterable(question.keys for question in questions)))
+        if self._cancelled:
+            # aiodataloader tells nobody: whoever waits for these keys would wait for ever.
+            for question in questions:
+                if question.answer and not self._cancelled.isdisjoint(question.keys):
+                    question.answer.cancel()
+        return [[self.found[key] for key in question.keys] for question in questions]
+
+    async def _find(self, keys: Iterable[K]) -> None:
+        new = [key for key in keys if key not in self.found and key not in self._under_way]
+        if new:
+            ended = asyncio.get_running_loop().create_future()
+            self._under_way |= dict.fromkeys(new, ended)
+            self.found |= zip(new, await self._asked(new), strict=True)
+            for key in new:
+                del self._under_way[key]
+            ended.set_result(None)
+        if others := {self._under_way[key] for key in keys if key in self._under_way}:
+            await asyncio.wait(others)
+
+    async def _asked(self, keys: list[K]) -> list[Any]:
+        try:
+            found: list[Any] = list(await self._batch(keys))
+        except (Exception, asyncio.CancelledError) as error:  # raised where each key is used
+            found = [error] * len(keys)
+        if asyncio.CancelledError in map(type, found):
+            self._cancelled |= {
+                key for key, each in zip(keys, found, strict=True) if isinstance(each, asyncio.CancelledError)
+            }
+        return found
+
+
+def _hand_on(load: asyncio.Future[T], asked: asyncio.Future[list[T | Exception]]) -> None:
+    if load.done():  # nobody waits for it
+        return
+    if asked.cancelled():
+        load.cancel()
+        return
+    [found] = asked.result()
+    if isinstance(found, Exception):
+        load.set_exception(found)
+    else:
+        load.set_result(found)
 
 
 async def each(keys: Sequence[K], ask: Callable[[K], Awaitable[T]], *, at_once: int) -> list[T | Exception]:

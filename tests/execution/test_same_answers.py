@@ -20,7 +20,6 @@ from uuid import UUID
 import anyio
 import orjson
 import pytest
-from aiodataloader import DataLoader
 from graphql import (
     GraphQLAbstractType,
     GraphQLField,
@@ -50,6 +49,7 @@ from bff.schema import EXECUTORS, _built
 from clients.caller import Viewer
 from resolvers.context import Context
 from resolvers.fields import LOADING, Loading
+from resolvers.loaders.batching import Loader
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "150"))
 DECLARED = GraphQLCoreConverter.DEFINITION_BACKREF
@@ -174,11 +174,11 @@ class RandomLoaders:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._made: dict[str, DataLoader[Any, Any]] = {}
+        self._made: dict[str, Loader[Any, Any]] = {}
 
-    def __getattr__(self, name: str) -> DataLoader[Any, Any]:
+    def __getattr__(self, name: str) -> Loader[Any, Any]:
         if name not in self._made:
-            self._made[name] = DataLoader(self._answers)
+            self._made[name] = Loader(self._answers)
         return self._made[name]
 
     async def _answers(self, keys: list[tuple[str, GraphQLField, Any]]) -> list[Any]:
@@ -235,11 +235,11 @@ def _random_loading(loading: Loading, name: str, field: GraphQLField) -> Loading
 def _loading_resolver(loading: Loading, name: str) -> Callable[..., Any]:
     async def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         loading.admit(info.context)
-        [asked] = loading.ask(info.context, [source], {})
-        if isinstance(asked, Exception):
-            raise asked
-        assert asked is not None
-        return loading.value(info.context, name, source, await asked, {})
+        found = await loading.ask(info.context, [source], {})
+        [value] = loading.values(info.context, name, [source], found, {})
+        if isinstance(value, Exception):
+            raise value
+        return value
 
     return resolve
 
