@@ -10,9 +10,8 @@ A client method (`clients/refund_engine.py` and its neighbours) says what to ask
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -73,8 +72,7 @@ class UpstreamSettings(ServiceSettings):
     base_url: AnyHttpUrl
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class Answer(NamedTuple, Generic[T]):
     """One thing an upstream said, and when it was received."""
 
     value: T
@@ -82,8 +80,7 @@ class Answer(Generic[T]):
     stale: bool = False  # an old answer, because the owner could not give a new one
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(NamedTuple, Generic[T]):
     """Rows of one list in the owner's order, and when they were received."""
 
     rows: list[T]

@@ -157,8 +157,11 @@ class DetectionConnection:
             for index, node in enumerate(self.nodes)
         ]
 
+    @strawberry.field(description="Where this page lies.")
+    def page_info(self) -> PageInfo:
+        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
+
     nodes: list[Detection] = strawberry.field(description="Items without their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
     total_count: int | None = strawberry.field(
         description=(
             "How many in all; null when the owner did not count, which is always so for `Query.detections`."
@@ -166,6 +169,7 @@ class DetectionConnection:
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
     offset: strawberry.Private[int]
+    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_rows(
@@ -193,10 +197,10 @@ class DetectionConnection:
     ) -> DetectionConnection:
         return cls(
             nodes=[Detection.from_record(row, as_of) for row in rows],
-            page_info=page_info(part.offset, len(rows), has_next_page=has_next_page),
             total_count=total,
             as_of=as_of,
             offset=part.offset,
+            has_next_page=has_next_page,
         )
 
 

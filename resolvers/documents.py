@@ -164,8 +164,11 @@ class DocumentConnection:
             for index, node in enumerate(self.nodes)
         ]
 
+    @strawberry.field(description="Where this page lies.")
+    def page_info(self) -> PageInfo:
+        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
+
     nodes: list[Document] = strawberry.field(description="Items without their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
     total_count: int | None = strawberry.field(
         description="How many in all; null when the owner did not count."
     )
@@ -177,6 +180,7 @@ class DocumentConnection:
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
     offset: strawberry.Private[int]
+    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_page(
@@ -185,13 +189,11 @@ class DocumentConnection:
         """A page of a list of which `listed` can be reached by paging."""
         return cls(
             nodes=[Document.from_record(row, page.as_of) for row in page.rows],
-            page_info=page_info(
-                part.offset, len(page.rows), has_next_page=bool(page.rows) and part.end < listed
-            ),
             total_count=page.total,
             is_truncated=truncated,
             as_of=page.as_of,
             offset=part.offset,
+            has_next_page=bool(page.rows) and part.end < listed,
         )
 
 

@@ -135,13 +135,17 @@ class PaymentConnection:
             for index, node in enumerate(self.nodes)
         ]
 
+    @strawberry.field(description="Where this page lies.")
+    def page_info(self) -> PageInfo:
+        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
+
     nodes: list[Payment] = strawberry.field(description="Items without their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
     total_count: int | None = strawberry.field(
         description="How many match in all; null when the owner did not count."
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
     offset: strawberry.Private[int]
+    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_rows(
@@ -150,10 +154,10 @@ class PaymentConnection:
         """Exactly the rows of `part`, out of `total`."""
         return cls(
             nodes=[Payment.from_record(row, as_of) for row in rows],
-            page_info=page_info(part.offset, len(rows), has_next_page=bool(rows) and part.end < (total or 0)),
             total_count=total,
             as_of=as_of,
             offset=part.offset,
+            has_next_page=bool(rows) and part.end < (total or 0),
         )
 
 

@@ -191,11 +191,15 @@ class SyncConnection:
             SyncEdge(cursor=cursor(self.offset + index), node=node) for index, node in enumerate(self.nodes)
         ]
 
+    @strawberry.field(description="Where this page lies.")
+    def page_info(self) -> PageInfo:
+        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
+
     nodes: list[Sync] = strawberry.field(description="Items without their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
     total_count: int | None = strawberry.field(description="Always null: the owner does not count.")
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
     offset: strawberry.Private[int]
+    has_next_page: strawberry.Private[bool]
 
 
 @strawberry.type
@@ -213,10 +217,10 @@ class SyncQueries:
         rows = page.rows[: part.first]
         return SyncConnection(
             nodes=[Sync.from_record(row, page.as_of) for row in rows],
-            page_info=page_info(part.offset, len(rows), has_next_page=len(page.rows) > part.first),
             total_count=None,
             as_of=page.as_of,
             offset=part.offset,
+            has_next_page=len(page.rows) > part.first,
         )
 
     @asks(

@@ -26,8 +26,11 @@ class ClaimConnection:
             ClaimEdge(cursor=cursor(self.offset + index), node=node) for index, node in enumerate(self.nodes)
         ]
 
+    @strawberry.field(description="Where this page lies.")
+    def page_info(self) -> PageInfo:
+        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
+
     nodes: list[Claim] = strawberry.field(description="Items without their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
     total_count: int | None = strawberry.field(
         description="How many match in all; null for a search, which is not counted."
     )
@@ -36,19 +39,16 @@ class ClaimConnection:
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
     offset: strawberry.Private[int]
+    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_page(cls, page: Page[ClaimRecord], part: Window, *, truncated: bool = False) -> ClaimConnection:
         """A page of the owner's list, or all that a search found (`part.offset` 0, no total)."""
         return cls(
             nodes=[Claim.from_record(row, page.as_of) for row in page.rows],
-            page_info=page_info(
-                part.offset,
-                len(page.rows),
-                has_next_page=part.offset + len(page.rows) < (page.total or 0) and bool(page.rows),
-            ),
             total_count=page.total,
             is_truncated=truncated,
             as_of=page.as_of,
             offset=part.offset,
+            has_next_page=part.offset + len(page.rows) < (page.total or 0) and bool(page.rows),
         )

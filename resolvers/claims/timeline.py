@@ -126,8 +126,11 @@ class ClaimEventConnection:
             for index, node in enumerate(self.nodes)
         ]
 
+    @strawberry.field(description="Where this page lies.")
+    def page_info(self) -> PageInfo:
+        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
+
     nodes: list[ClaimEvent] = strawberry.field(description="Items without their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
     total_count: int | None = strawberry.field(
         description="How many in all; null when `missingServices` is not empty."
     )
@@ -141,6 +144,7 @@ class ClaimEventConnection:
         description="When the owner's answer was received; of the oldest, where several were needed."
     )
     offset: strawberry.Private[int]
+    has_next_page: strawberry.Private[bool]
 
 
 async def timeline_of(claim: ClaimRecord, info: Info, part: Window) -> ClaimEventConnection:
@@ -175,11 +179,11 @@ async def timeline_of(claim: ClaimRecord, info: Info, part: Window) -> ClaimEven
     page = events[part.offset : part.end]
     return ClaimEventConnection(
         nodes=page,
-        page_info=page_info(part.offset, len(page), has_next_page=part.end < len(events)),
         total_count=None if missing else len(events),
         missing_services=missing,
         as_of=min(as_of),
         offset=part.offset,
+        has_next_page=part.end < len(events),
     )
 
 

@@ -7,7 +7,6 @@ show anybody's claim: the owner is compared here, and somebody else's claim is "
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
@@ -144,7 +143,7 @@ class ClaimLoaders:
     def _remembered(self, page: Page[ClaimRecord]) -> Page[ClaimRecord]:
         rows = [row for row in page.rows if row.user_id == self.viewer.user_id]
         self._remember(rows, page.as_of)
-        return replace(page, rows=rows)
+        return page._replace(rows=rows)
 
     def _remember(self, rows: Sequence[ClaimRecord], as_of: datetime) -> None:
         self.claim_by_id.bring((row.id, Answer(row, as_of)) for row in rows)
