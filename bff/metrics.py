@@ -3,10 +3,11 @@
 Labels are operations we know, services and outcomes: never an id, never what a client wrote.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -21,6 +22,26 @@ OTHER = "other"  # operations that are not stored
 CIRCUIT_LEVEL = {"CLOSED": 0, "HALF_OPEN": 1, "OPEN": 2}
 
 
+class Counted:
+    """A counter, added up here and read when somebody reads `/metrics`.
+
+    An instrument of OpenTelemetry that is told of each event takes fifteen times as long as a dictionary.
+    """
+
+    def __init__(self, meter: Meter, name: str, labels: tuple[str, ...], *, description: str) -> None:
+        self._labels = labels
+        self._counts: Counter[tuple[str, ...]] = Counter()
+        meter.create_observable_counter(name, [self._read], description=description)
+
+    def add(self, *told: str, count: int = 1) -> None:
+        """Count something whose labels are told in their order."""
+        self._counts[told] += count
+
+    def _read(self, _: CallbackOptions) -> Iterable[Observation]:
+        for told, count in self._counts.items():
+            yield Observation(count, dict(zip(self._labels, told, strict=True)))
+
+
 class Metrics:
     """The instruments of one process."""
 
@@ -32,39 +53,59 @@ class Metrics:
         self._duration_s = meter.create_histogram(
             "bff.operation.duration", unit="s", description="From the request to its answer."
         )
-        self._upstream_requests = meter.create_counter(
-            "bff.operation.upstream_requests", description="Requests that left for a service."
+        self._upstream_requests = Counted(
+            meter,
+            "bff.operation.upstream_requests",
+            ("operation", "service"),
+            description="Requests that left for a service.",
         )
-        self._contract_exceeded = meter.create_counter(
+        self._contract_exceeded = Counted(
+            meter,
             "bff.operation.contract_exceeded",
+            ("operation", "service"),
             description="Operations that asked a service more often than their call contract allows.",
         )
-        self._upstream_calls = meter.create_counter(
+        self._upstream_calls = Counted(
+            meter,
             "bff.upstream.calls",
+            ("service", "outcome"),
             description="Questions of viewers that a service answered (OK), or the code of the error.",
         )
-        self._degraded = meter.create_counter(
+        self._degraded = Counted(
+            meter,
             "bff.operation.degraded",
+            ("operation", "service", "state"),
             description="Operations that got an old answer of a service (STALE), or lack one (MISSING).",
         )
-        self._limited = meter.create_counter(
+        self._limited = Counted(
+            meter,
             "bff.operation.limited",
+            ("limit", "outcome"),
             description="Operations that exceed a limit: refused for it, or only measured.",
         )
         self._streams = meter.create_up_down_counter(
             "bff.stream.open", description="Subscriptions that are being served."
         )
-        self._events = meter.create_counter("bff.stream.events", description="Events of subscriptions.")
-        self._skipped = meter.create_counter(
+        self._events = Counted(
+            meter, "bff.stream.events", Stream._fields, description="Events of subscriptions."
+        )
+        self._skipped = Counted(
+            meter,
             "bff.stream.skipped",
+            Stream._fields,
             description="Events that a slow stream did not take in time, and a newer one replaced.",
         )
-        self._refusals = meter.create_counter(
+        self._refusals = Counted(
+            meter,
             "bff.refusals",
+            ("kind", "reason"),
             description="Who was turned away: kind sign_in, scope, key, guard or crowd, and the reason.",
         )
-        self._key_fetches = meter.create_counter(
-            "bff.issuer_keys.fetches", description="Readings of the issuer's keys: read or missed."
+        self._key_fetches = Counted(
+            meter,
+            "bff.issuer_keys.fetches",
+            ("outcome",),
+            description="Readings of the issuer's keys: read or missed.",
         )
         self._keys_age_s: Callable[[], float | None] = lambda: None
         meter.create_observable_gauge(
@@ -73,8 +114,10 @@ class Metrics:
             unit="s",
             description="Since the issuer's keys were read; the last ones are used however old they are.",
         )
-        self._audit_dropped = meter.create_counter(
+        self._audit_dropped = Counted(
+            meter,
             "bff.audit.rows_dropped",
+            (),
             description="Rows that the audit log lost: too many waited, or the store stayed away.",
         )
         self._audit_broken: Callable[[], bool] = lambda: False
@@ -99,22 +142,22 @@ class Metrics:
         outcome = "partial" if error_count else "whole"
         self._duration_s.record(duration_s, {"operation": name, "outcome": outcome})
         for service, use in uses.items():
-            self._upstream_requests.add(use.attempts, {"operation": name, "service": service})
+            self._upstream_requests.add(name, service, count=use.attempts)
             if use.state in (Freshest.STALE, Freshest.MISSING):
-                self._degraded.add(1, {"operation": name, "service": service, "state": use.state.value})
+                self._degraded.add(name, service, use.state.value)
             # An answer that was lost is looked for, and a failed list asked for anew: that comes on top.
             failed = Freshest.MISSING in use.answers
             if contract is not None and use.calls > contract.get(service, 0) and not failed:
-                self._contract_exceeded.add(1, {"operation": name, "service": service})
+                self._contract_exceeded.add(name, service)
 
     def limit_exceeded(self, limit: str, refused: bool) -> None:
         """Count one operation that exceeds a limit."""
-        self._limited.add(1, {"limit": limit, "outcome": "refused" if refused else "measured"})
+        self._limited.add(limit, "refused" if refused else "measured")
 
     def call_ended(self, outcome: Outcome) -> None:
         """Count one question that was asked for a viewer, however often it was tried."""
         told = "OK" if outcome.error is None else outcome.error.code
-        self._upstream_calls.add(1, {"service": outcome.upstream, "outcome": told})
+        self._upstream_calls.add(outcome.upstream, told)
 
     def stream_opened(self, stream: Stream) -> None:
         self._streams.add(1, stream._asdict())
@@ -123,18 +166,18 @@ class Metrics:
         self._streams.add(-1, stream._asdict())
 
     def event_sent(self, stream: Stream) -> None:
-        self._events.add(1, stream._asdict())
+        self._events.add(*stream)
 
     def event_skipped(self, stream: Stream) -> None:
-        self._skipped.add(1, stream._asdict())
+        self._skipped.add(*stream)
 
     def refused(self, kind: str, reason: str) -> None:
         """Count one who was turned away."""
-        self._refusals.add(1, {"kind": kind, "reason": reason})
+        self._refusals.add(kind, reason)
 
     def keys_fetched(self, read: bool) -> None:
         """Count one reading of the issuer's keys."""
-        self._key_fetches.add(1, {"outcome": "read" if read else "missed"})
+        self._key_fetches.add("read" if read else "missed")
 
     def watch_keys(self, age_s: Callable[[], float | None]) -> None:
         """Show how old the issuer's keys are; None before they were read once."""
@@ -142,7 +185,7 @@ class Metrics:
 
     def audit_dropped(self) -> None:
         """Count one row of the audit log that could not be kept."""
-        self._audit_dropped.add(1)
+        self._audit_dropped.add()
 
     def watch_audit(self, broken: Callable[[], bool]) -> None:
         """Show whether the audit log was found broken."""

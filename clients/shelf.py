@@ -90,21 +90,23 @@ class MemoryShelf:
         self._cache = Memory(size=entries, check_interval=0)
 
     async def get(self, key: str) -> Kept | None:
-        return Kept.unpacked(await self._cache.get(key))
+        kept: Kept | None = await self._cache.get(key)
+        return kept
 
     async def put(self, key: str, kept: Kept, *, keep_s: float) -> None:
-        await self._cache.set(key, kept.packed(), expire=keep_s)
+        await self._cache.set(key, kept, expire=keep_s)
 
     async def drop(self, key: str) -> None:
         await self._cache.delete(key)
 
     async def mark_written(self, name: str, until_s: float, *, keep_s: float) -> None:
         """Note that `name` was written, or may be until then (epoch)."""
-        await self._cache.set(name, _MARK.pack(until_s), expire=keep_s)
+        await self._cache.set(name, until_s, expire=keep_s)
 
     async def written_until_s(self, name: str) -> float:
         """Epoch; 0 when nobody noted a write."""
-        return _mark_in(await self._cache.get(name))
+        until_s: float = await self._cache.get(name, default=0.0)
+        return until_s
 
     async def open(self) -> None:
         await self._cache.init()

@@ -69,7 +69,7 @@ class Loading:
     ) -> Awaitable[list[Any]]:
         """What the loader will find for each object; an exception stands where it finds nothing, or where it
         cannot be asked. None asks nobody."""
-        keys = self._keys(parents, {**self.defaults, **arguments})
+        keys = self._keys(parents, arguments)
         wanted = [key for key in keys if key is not None and not isinstance(key, Exception)]
         loading: Awaitable[list[Any]] = getattr(context.loaders, self.loader).load_all(wanted)
         return loading if len(wanted) == len(keys) else _among(keys, loading)
@@ -96,15 +96,22 @@ class Loading:
         return values
 
     def _keys(self, parents: Sequence[Any], arguments: Mapping[str, Any]) -> list[Any]:
-        read = attrgetter(self.key) if isinstance(self.key, str) else partial(self.key, **arguments)
-        keys: list[Any] = []
-        for parent in parents:
-            try:
-                key = read(parent)
-            except Exception as error:  # of this object alone
-                key = error
-            keys.append(key)
-        return keys
+        if isinstance(self.key, str):
+            read: Callable[[Any], Any] = attrgetter(self.key)
+        else:
+            read = partial(self.key, **{**self.defaults, **arguments})
+        try:
+            return list(map(read, parents))
+        except Exception:  # of which object, is found one by one
+            return [_outcome(read, parent) for parent in parents]
+
+
+def _outcome(read: Callable[[Any], Any], parent: Any) -> Any:
+    """What it returns, or what it raises."""
+    try:
+        return read(parent)
+    except Exception as error:
+        return error
 
 
 async def _among(keys: Sequence[Any], loading: Awaitable[list[Any]]) -> list[Any]:

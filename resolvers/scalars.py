@@ -1,6 +1,7 @@
 """How values without fields of their own travel: times, decimals and ids, exact and as text."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
@@ -20,6 +21,14 @@ def _time_text(time: datetime) -> str:
         time = time.astimezone(UTC)
     # Letter for letter `time.isoformat()` with a Z, at a fifth of its price.
     return orjson.dumps(time, option=orjson.OPT_UTC_Z)[1:-1].decode()
+
+
+def time_texts(times: Sequence[datetime | None]) -> list[str | None]:
+    """A column of times as `DateTime` writes each of them; None stays None. At a third of the price."""
+    if all(time is None or time.tzinfo is UTC for time in times):
+        texts: list[str | None] = orjson.loads(orjson.dumps(times, option=orjson.OPT_UTC_Z))
+        return texts
+    return [None if time is None else _time_text(time) for time in times]
 
 
 def _time(text: object) -> datetime:

@@ -9,7 +9,8 @@ Resolved    any other resolver, called for each object as graphql-core calls it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import strawberry
@@ -21,6 +22,7 @@ from graphql import (
     is_leaf_type,
     is_list_type,
     is_non_null_type,
+    print_ast,
 )
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.values import get_argument_values
@@ -66,6 +68,7 @@ class Field:
         self.type: GraphQLOutputType = definition.type
         self.nodes = [detail.node for detail in details]
         self.values = self._values_of(definition.type)
+        self._given: Mapping[str, Any] | None = None if definition.args else {}
         self._parts: dict[GraphQLOutputType, Values] = {}
         self._selections: dict[GraphQLObjectType, Selection] = {}
 
@@ -91,18 +94,26 @@ class Field:
             self._parts[type_] = self._values_of(type_)
         return self._parts[type_]
 
-    def arguments(self, executor: LevelExecutor) -> dict[str, Any]:
+    def arguments(self, executor: LevelExecutor) -> Mapping[str, Any]:
         """What the operation gives the field, as graphql-core hands it to a resolver."""
+        if self._given is not None:
+            return self._given
         first = self.details[0]
-        if not self.definition.args:
-            return {}
-        return get_argument_values(
+        given = get_argument_values(
             self.definition,
             first.node,
             executor.variable_values,
             first.fragment_variable_values,
             executor.hide_suggestions,
         )
+        if self._without_variables:
+            self._given = given
+        return given
+
+    @cached_property
+    def _without_variables(self) -> bool:
+        """Whether each execution gives the field the same; a `$` within a text does no harm."""
+        return all("$" not in print_ast(argument.value) for argument in self.nodes[0].arguments or ())
 
     def _values_of(self, type_: GraphQLOutputType) -> Values:
         non_null = is_non_null_type(type_)
@@ -192,11 +203,13 @@ class Loaded(Field):
         places.put_all(self.values.complete(run, values, places))
         run.tell()
 
-    def _converted(self, executor: LevelExecutor, given: dict[str, Any]) -> dict[str, Any]:
+    def _converted(self, executor: LevelExecutor, given: Mapping[str, Any]) -> dict[str, Any]:
+        if not given:
+            return {}
         schema: strawberry.Schema = executor.schema._strawberry_schema  # type: ignore[attr-defined]
         registry = schema.schema_converter.scalar_registry
         return convert_arguments(
-            given, self.declared.arguments, scalar_registry=registry, config=schema.config
+            dict(given), self.declared.arguments, scalar_registry=registry, config=schema.config
         )
 
 

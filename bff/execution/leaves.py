@@ -21,6 +21,7 @@ from graphql.pyutils.undefined import UndefinedType
 
 from bff.execution.places import Places
 from bff.execution.values import NONE, Values
+from resolvers.scalars import time_texts
 
 if TYPE_CHECKING:
     from bff.execution.run import Run
@@ -47,6 +48,9 @@ AS_IT_IS: dict[str, tuple[type, Callable[[Sequence[Any]], bool]]] = {
     GraphQLFloat.name: (float, _finite),
 }
 
+# What is coerced a column at a time, by what is as good as the type's own for each value.
+COLUMNS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {"DateTime": time_texts}
+
 
 class Leaves(Values):
     """Values of one scalar or enum."""
@@ -62,6 +66,7 @@ class Leaves(Values):
             self._as_it_is = self._null | {class_}
         self._classes: set[type] = set()  # of values that the type has coerced
         self._names = _names(type_)
+        self._column = COLUMNS.get(type_.name)
 
     def complete(self, run: Run, values: Sequence[Any], places: Places) -> Sequence[Any]:
         classes = set(map(type, values))
@@ -98,6 +103,8 @@ class Leaves(Values):
         first = values[0] if values else None
         if first is not None and len(set(map(id, values))) == 1:
             return [coerce(first)] * len(values)  # `asOf`: all rows of a page were received at once
+        if self._column:
+            return self._column(values)
         return [None if value is None else coerce(value) for value in values]
 
     def _one_by_one(self, run: Run, values: Sequence[Any], places: Places) -> Sequence[Any]:
