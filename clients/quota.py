@@ -27,10 +27,17 @@ class Quota:
         self._taken: Counter[str] = Counter()  # since then, by viewer
 
     def observe(self, headers: Mapping[str, str], *, retry_after_s: float | None = None) -> None:
-        """Take note of an answer's headers; `retry_after_s` when it was a 429."""
-        limit = _count(headers.get("x-ratelimit-limit") or headers.get("ratelimit-limit"))
-        remaining = _count(headers.get("x-ratelimit-remaining") or headers.get("ratelimit-remaining"))
-        resets_in_s = _resets_in_s(headers)
+        """Take note of an answer's headers.
+
+        Args:
+            headers: their names in lower case.
+            retry_after_s: when it was a 429.
+        """
+        # Once through all of them: to look for each of five costs httpx as much as all else of an answer.
+        told = {name: text for name, text in headers.items() if "ratelimit" in name}
+        limit = _count(told.get("x-ratelimit-limit") or told.get("ratelimit-limit"))
+        remaining = _count(told.get("x-ratelimit-remaining") or told.get("ratelimit-remaining"))
+        resets_in_s = _resets_in_s(told)
         if retry_after_s is not None:
             limit, remaining, resets_in_s = limit or self._limit or 1, 0, retry_after_s
         if limit and remaining is not None and resets_in_s is not None:

@@ -47,6 +47,9 @@ class Kept:
     def received_at(self) -> datetime:
         return datetime.fromtimestamp(self.received_at_s, UTC)
 
+    def __copy__(self) -> "Kept":
+        return self  # it never changes, and cashews copies whatever it is given
+
     def packed(self) -> bytes:
         return _HEAD.pack(self.received_at_s, self.asked_at_s) + self.content
 

@@ -58,19 +58,24 @@ class ClaimSubmission:
     )
     submitted_at: datetime | None = strawberry.field(description="When it was submitted; null before.")
     resolved_at: datetime | None = strawberry.field(description="When Amazon decided; null before.")
-    resolved_amount: Money | None = strawberry.field(
-        description="What Amazon granted; null before a decision or when nothing was granted."
-    )
     resolution_notes: str | None = strawberry.field(
         description="Amazon's reason, plain text; null when none is recorded."
-    )
-    expected_amount: Money | None = strawberry.field(
-        description="Payment expected; null until the owner has predicted one."
     )
     expected_payout_at: datetime | None = strawberry.field(
         description="When that payment is expected; null until predicted."
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
+    dispute: strawberry.Private[DisputeRecord | None]
+
+    @strawberry.field(description="What Amazon granted; null before a decision or when nothing was granted.")
+    def resolved_amount(self) -> Money | None:
+        dispute = self.dispute
+        return None if dispute is None else optional_money(dispute.resolution_amount, dispute.currency)
+
+    @strawberry.field(description="Payment expected; null until the owner has predicted one.")
+    def expected_amount(self) -> Money | None:
+        dispute = self.dispute
+        return None if dispute is None else optional_money(dispute.expected_amount, dispute.currency)
 
     @classmethod
     def from_dispute(cls, answer: Answer[DisputeRecord | None]) -> ClaimSubmission:
@@ -82,11 +87,10 @@ class ClaimSubmission:
                 provider_case_id=None,
                 submitted_at=None,
                 resolved_at=None,
-                resolved_amount=None,
                 resolution_notes=None,
-                expected_amount=None,
                 expected_payout_at=None,
                 as_of=answer.as_of,
+                dispute=None,
             )
         status = SUBMISSION_STATUS.value(dispute.status)
         return cls(
@@ -95,9 +99,8 @@ class ClaimSubmission:
             provider_case_id=dispute.provider_case_id,
             submitted_at=dispute.submission_date,
             resolved_at=dispute.resolution_date,
-            resolved_amount=optional_money(dispute.resolution_amount, dispute.currency),
             resolution_notes=dispute.resolution_notes,
-            expected_amount=optional_money(dispute.expected_amount, dispute.currency),
             expected_payout_at=dispute.expected_paid_date,
             as_of=answer.as_of,
+            dispute=dispute,
         )
