@@ -9,6 +9,7 @@ All print `@requiresScopes` into the schema and check the scope before anything 
 `@upstream` as well.
 """
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,11 @@ class Loading:
         keys = self._keys(parents, arguments)
         wanted = [key for key in keys if key is not None and not isinstance(key, Exception)]
         loading: Awaitable[list[Any]] = getattr(context.loaders, self.loader).load_all(wanted)
-        return loading if len(wanted) == len(keys) else _among(keys, loading)
+        if len(wanted) == len(keys):
+            return loading
+        return asyncio.ensure_future(
+            _among(keys, loading)
+        )  # a task: whoever asked may leave without awaiting
 
     def values(
         self,

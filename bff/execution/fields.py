@@ -9,6 +9,7 @@ Resolved    any other resolver, called for each object as graphql-core calls it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -183,7 +184,9 @@ class Loaded(Field):
             self.loading.admit(context)
             arguments = self._converted(run.executor, given)
         except Exception as error:  # told at each object, when graphql-core would: once it is awaited
-            run.later(self._load(run, places, objects, _later([error] * len(objects)), {}))
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_result([error] * len(objects))
+            run.later(self._load(run, places, objects, refused, {}))
         else:
             # Before anything is awaited, so that the loader finds the keys of all levels in one batch.
             loading = self.loading.ask(context, objects, arguments)
@@ -243,10 +246,6 @@ def field_of(
 def _declared(definition: GraphQLField) -> StrawberryField | None:
     declared = definition.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     return declared if isinstance(declared, StrawberryField) else None
-
-
-async def _later(values: list[Any]) -> list[Any]:
-    return values
 
 
 def _outcome(act: Callable[..., Any], *given: Any, **named: Any) -> Any:
