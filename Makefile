@@ -29,8 +29,8 @@ drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean c
 	.venv/bin/python -m pytest -m slow --timeout 600 tests/load/test_soak.py -rP
 	HYPOTHESIS_EXAMPLES=300 .venv/bin/python -m pytest tests/graph/test_no_unexplained_null.py
 
-differential: $(READY) ## Hold the executor against graphql-core's own with 5,000 operations (part of the tests with fewer)
-	DIFFERENTIAL_EXAMPLES=5000 .venv/bin/python -m pytest tests/execution/test_same_answers.py --timeout 1200
+differential: $(READY) ## Hold the executor against graphql-core's own with 5,000 queries and 5,000 streams (part of the tests with fewer)
+	DIFFERENTIAL_EXAMPLES=5000 .venv/bin/python -m pytest tests/execution/test_same_answers.py tests/execution/test_same_streams.py --timeout 1200
 
 hostile: $(READY) ## Attack a BFF over real sockets, with a client beside it that must not wait (part of drills)
 	.venv/bin/python -m pytest -m slow tests/hostile --timeout 120 -rP

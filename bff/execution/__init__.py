@@ -9,6 +9,6 @@ leaves      the same for scalars and enums
 places      where each value belongs in the answer, so that what fails can be nulled there
 run         one execution: what is still awaited, and what failed
 
-The answer equals graphql-core's, key by key and error by error: `tests/execution/test_same_answers.py` holds
-one against the other. Why and at what price: `docs/decisions/0021-levels.md`.
+The answer equals graphql-core's, key by key and error by error: `tests/execution/test_same_answers.py` and
+`test_same_streams.py` hold one against the other. Why and at what price: `docs/decisions/0021-levels.md`.
 """

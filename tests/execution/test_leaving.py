@@ -5,7 +5,7 @@ import gc
 from typing import Any
 
 from graphql import execute, parse
-from test_same_answers import Broken, RandomLoaders, World, context_of, graph
+from random_world import Broken, RandomLoaders, World, context_of, graph
 
 from bff.execution.executor import LevelExecutor
 from resolvers.context import Context

@@ -118,11 +118,11 @@ def timeline_selection() -> SelectionSetNode:
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> DocumentNode:
+def documents(draw: st.DrawFn, schema: GraphQLSchema | None = None) -> DocumentNode:
     """A query of the graph with values that make sense, or nearly, cut where it grows too deep."""
     made = draw(
         queries(
-            plain_schema(),
+            schema or plain_schema(),
             custom_scalars={"DateTime": st.just(nodes.String("2026-01-01T00:00:00Z"))},
             print_ast=lambda document: document,
         )
