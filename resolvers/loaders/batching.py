@@ -55,7 +55,10 @@ class Loader(Generic[K, T]):
                 found.setdefault(key, value)
         if found.keys() >= set(keys):
             known: asyncio.Future[list[T | Exception]] = asyncio.get_running_loop().create_future()
-            known.set_result([found[key] for key in keys])
+            if self._batches.left(keys):
+                known.cancel()
+            else:
+                known.set_result([found[key] for key in keys])
             return known
         question: _Question[K, T] = _Question(keys)
         question.answer = self._batches.load(question)
@@ -85,9 +88,13 @@ class _Batches(DataLoader[_Question[K, T], list[T | Exception]]):
         if self._cancelled:
             # aiodataloader tells nobody: whoever waits for these keys would wait for ever.
             for question in questions:
-                if question.answer and not self._cancelled.isdisjoint(question.keys):
+                if question.answer and self.left(question.keys):
                     question.answer.cancel()
         return [[self.found[key] for key in question.keys] for question in questions]
+
+    def left(self, keys: Sequence[K]) -> bool:
+        """Whether the client left before one of them was found."""
+        return bool(self._cancelled) and not self._cancelled.isdisjoint(keys)
 
     async def _find(self, keys: Iterable[K]) -> None:
         new = [key for key in keys if key not in self.found and key not in self._under_way]
@@ -104,6 +111,8 @@ class _Batches(DataLoader[_Question[K, T], list[T | Exception]]):
     async def _asked(self, keys: list[K]) -> list[Any]:
         try:
             found: list[Any] = list(await self._batch(keys))
+            if len(found) != len(keys):  # whoever asks for them again would wait for ever
+                raise ValueError(f"{len(keys)} keys were asked for, {len(found)} were answered")
         except (Exception, asyncio.CancelledError) as error:  # raised where each key is used
             found = [error] * len(keys)
         if asyncio.CancelledError in map(type, found):
