@@ -64,10 +64,11 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
         """
 
         async def answer(request: Request) -> Any:
+            if request.method not in METHODS:
+                raise HTTPException(405)  # HEAD, which Starlette adds to GET
             return await self.run(request, context_of(request), None)
 
-        route = Route(path, answer)
-        route.methods = set(METHODS)  # not HEAD, which Starlette adds to GET
+        route = Route(path, answer, methods=METHODS)
         sockets = [each for each in self.routes if isinstance(each, APIWebSocketRoute)]
         self.routes[:] = [route, *sockets]
 

@@ -151,6 +151,21 @@ async def test_who_goes_astray_is_told_in_json(
     assert error["extensions"]["supportCode"].startswith("OP-")
 
 
+@pytest.mark.parametrize("method", ["HEAD", "PUT"])
+async def test_no_token_makes_a_method_right(bff: Bff, method: str):
+    """What is not served is refused before anybody is let in: a HEAD must neither fail nor ask a service."""
+    request = {"params": {"query": "{ claims(first: 1) { asOf } }"}}
+    responses = [
+        await send(bff, method, **request),
+        await bff.http.request(method, "/graphql", **request),  # without a token
+    ]
+
+    for response in responses:
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+        assert response.headers["content-type"] == JSON + UTF_8  # all that is seen of an answer to HEAD
+    assert bff.calls() == {}
+
+
 async def test_a_mutation_needs_post(bff: Bff):
     """A link on a foreign page is a GET with whatever the browser knows of us: it must change nothing."""
     response = await send(bff, "GET", params={"query": "mutation { anything { id } }"})
