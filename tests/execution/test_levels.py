@@ -4,7 +4,9 @@ import asyncio
 import gc
 import math
 from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from graphql import (
@@ -20,8 +22,10 @@ from graphql import (
 from bff.execution import plan
 from bff.execution.executor import LevelExecutor
 from bff.per_event import PerEvent
+from resolvers.scalars import SCALARS
 
 SCHEMA = """
+scalar DateTime
 enum Colour { RED GREEN }
 interface Named { name: String! }
 type Person implements Named { name: String! friend: Person mother: Person! }
@@ -30,6 +34,7 @@ union Owned = Person | Thing
 type Row {
   text: String! id: ID! count: Int! share: Float! done: Boolean! colour: Colour!
   texts: [String!] counts: [[Int!]]
+  at: DateTime! seenAt: DateTime times: [DateTime!]
 }
 type Query {
   rows: [Row]! row: Row! named: [Named] owned: [Owned!] person: Person people: [Person!] grid: [[Person!]]
@@ -54,6 +59,7 @@ def schema() -> GraphQLSchema:
     for type_ in built.type_map.values():
         if is_object_type(type_):
             type_.is_type_of = _is_of(type_)
+    built.type_map["DateTime"].coerce_output_value = SCALARS[datetime].serialize
     return built
 
 
@@ -61,11 +67,14 @@ def _is_of(type_: GraphQLObjectType) -> Any:
     return lambda value, _: not isinstance(value, dict) or value.get("is", type_.name) == type_.name
 
 
-async def both(schema: GraphQLSchema, text: str, root: Any, **variables: Any) -> tuple[Any, list[Any]]:
+async def both(
+    schema: GraphQLSchema, asked: str | DocumentNode, root: Any, **variables: Any
+) -> tuple[Any, list[Any]]:
     """The answer of our executor, and that it is graphql-core's; `root` makes the values anew for each."""
+    document = parse(asked) if isinstance(asked, str) else asked
     told = []
     for executor in (LevelExecutor, PerEvent):
-        result: Any = execute(schema, parse(text), root(), variable_values=variables, executor_class=executor)
+        result: Any = execute(schema, document, root(), variable_values=variables, executor_class=executor)
         if asyncio.iscoroutine(result):
             result = await result
         errors = [(error.path, error.message, error.locations) for error in result.errors or []]
@@ -85,6 +94,82 @@ async def test_every_kind_of_value(schema, field):
     data, errors = await both(schema, text, lambda: {"rows": mixed})
     assert len(data["rows"]) == len(mixed)
     assert errors
+
+
+NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+COLUMNS_OF_TIMES = {
+    "all in UTC": [NOON, NOON + timedelta(microseconds=1), datetime(1, 1, 1, tzinfo=UTC)],
+    "the same one": [NOON] * 3,
+    "some that are missing": [NOON, None, datetime(2025, 9, 30, tzinfo=UTC), None],
+    "none at all": [None, None],
+    "other zones": [
+        NOON,
+        NOON.astimezone(timezone(timedelta(hours=-7))),
+        NOON.astimezone(ZoneInfo("Asia/Kolkata")),
+        NOON.replace(tzinfo=ZoneInfo("UTC")),
+        None,
+    ],
+    "one that no calendar holds in UTC": [NOON, datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))],
+    "one that is text": [NOON, "2026-01-01T12:00:00Z", None, NOON],
+    "one that is a day": [NOON, date(2026, 1, 1), NOON],
+    "one that failed": [NOON, ValueError("not known"), NOON],
+}
+
+
+@pytest.mark.parametrize("times", COLUMNS_OF_TIMES.values(), ids=COLUMNS_OF_TIMES)
+async def test_times_are_written_column_by_column_as_one_by_one(schema, times):
+    """An hour of another zone shown as UTC, or a null one row too early, is somebody's missed deadline."""
+    document = parse("{ rows { seenAt } }")
+    for column in ([NOON], times, [NOON]):  # a column of what was met before is written at once
+        data, errors = await both(
+            schema, document, lambda column=column: {"rows": [{"seenAt": time} for time in column]}
+        )
+        shown = [row["seenAt"] for row in data["rows"]]
+        assert shown.count(None) == column.count(None) + len(errors)
+        for text, time in zip(shown, column, strict=True):
+            if text is not None:
+                assert text.endswith("Z")
+                assert datetime.fromisoformat(text) == time
+
+    for text, of in (("{ rows { at } }", by_rows), ("{ row { times } }", by_lists)):
+        document = parse(text)
+        for column in ([NOON], times):
+            await both(schema, document, lambda of=of, column=column: of(column))
+
+
+def by_rows(times: list[Any]) -> dict[str, Any]:
+    return {"rows": [{"at": time} for time in times]}
+
+
+def by_lists(times: list[Any]) -> dict[str, Any]:
+    return {"row": {"times": times}}
+
+
+async def test_names_that_mean_something_elsewhere_are_names(schema):
+    """Clients name what they ask for as they like: a name must come back as it is, with its own value."""
+    names = ["None", "True", "lambda", "class", "def", "in", "v0", "v1", "rows", "_", "__proto__", "eval"]
+    fields = {name: ("text", "count", "share")[number % 3] for number, name in enumerate(names)}
+    asked = " ".join(f"{name}: {field}" for name, field in fields.items())
+    text = f"{{ rows {{ {asked} }} lambda: rows {{ None: text }} v0: row {{ v1: count v0: text }} }}"
+    rows = [{"text": f"t{number}", "count": number, "share": number / 2} for number in range(3)]
+
+    data, errors = await both(schema, text, lambda: {"rows": rows, "row": rows[1]})
+
+    assert errors == []
+    assert data["rows"] == [{name: row[field] for name, field in fields.items()} for row in rows]
+    assert [list(row) for row in data["rows"]] == [names] * 3
+    assert data["lambda"] == [{"None": "t0"}, {"None": "t1"}, {"None": "t2"}]
+    assert data["v0"] == {"v1": 1, "v0": "t1"}
+
+
+async def test_as_many_names_as_a_client_likes(schema):
+    """An object of a thousand fields is refused by a limit, if at all, and not for how it is made."""
+    names = [f"n{number}" for number in range(1000)]
+    text = f"{{ rows {{ {' '.join(f'{name}: count' for name in names)} }} }}"
+
+    data, errors = await both(schema, text, lambda: {"rows": [{"count": 1}, {"count": 2}]})
+
+    assert (data, errors) == ({"rows": [dict.fromkeys(names, 1), dict.fromkeys(names, 2)]}, [])
 
 
 async def test_a_null_moves_up_as_far_as_it_must(schema):

@@ -96,6 +96,40 @@ async def test_memory_keeps_for_the_time_it_is_told():
     await shelf.close()
 
 
+async def test_memory_gives_back_what_it_was_given():
+    """To the byte and the microsecond, each to its viewer, however often the other's is kept and dropped."""
+    shelf = MemoryShelf()
+    anns, bobs = Kept(b"anns\x00\xff", time.time(), time.time() - 0.25), kept_now(b"bobs")
+    newer = kept_now(b"newer")
+
+    await shelf.put(ANNS, anns, keep_s=600)
+    await shelf.put(BOBS, bobs, keep_s=600)
+    for _ in range(3):
+        assert (await shelf.get(ANNS), await shelf.get(BOBS)) == (anns, bobs)
+    await shelf.put(BOBS, newer, keep_s=600)
+    assert (await shelf.get(ANNS), await shelf.get(BOBS)) == (anns, newer)
+    await shelf.drop(BOBS)
+    assert (await shelf.get(ANNS), await shelf.get(BOBS)) == (anns, None)
+    await shelf.close()
+
+
+async def test_memory_knows_who_wrote_and_until_when():
+    """What was asked before a write is not repeated: to the one who wrote, and for as long as it was said."""
+    shelf = MemoryShelf()
+    with time_machine.travel(NOON, tick=False) as clock:
+        until_s = NOON.timestamp() + 0.125
+        assert await shelf.written_until_s("written:ann") == 0.0
+        await shelf.mark_written("written:ann", until_s, keep_s=600)
+        await shelf.put(ANNS, kept_now(), keep_s=600)  # beside it, under a name of its own
+        clock.shift(599)
+        assert [await shelf.written_until_s(f"written:{who}") for who in ("ann", "bob")] == [until_s, 0.0]
+        await shelf.mark_written("written:ann", until_s + 1, keep_s=600)
+        assert await shelf.written_until_s("written:ann") == until_s + 1
+        clock.shift(601)
+        assert await shelf.written_until_s("written:ann") == 0.0
+    await shelf.close()
+
+
 async def test_memory_is_bounded():
     """A process that keeps every seller's answers for ever ends by being killed."""
     shelf = MemoryShelf()
