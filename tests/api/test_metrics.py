@@ -1,13 +1,21 @@
 """`/metrics`, as an operator's Prometheus reads it."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
+import httpx
 import pytest
 from bff_under_test import Bff
 from prometheus_client.parser import text_string_to_metric_families
 
+from bff.metrics import Metrics
 from bff.sandbox.sandbox import SERVICES
 from bff.sandbox.seed import SELLERS
+from clients.caller import Freshest, ServiceUse
+from clients.chain.observed import Outcome
+from clients.directory import Directory
+from clients.shelf import MemoryShelf
+from clients.transport import UpstreamSettings
+from resolvers.watching.watchers import Stream
 
 Labels = dict[str, str]
 Counted = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -91,3 +99,80 @@ async def test_circuits_and_quotas_are_shown_for_each_service(bff: Bff):
     assert circuits == dict.fromkeys(SERVICES, 0)
     assert set(quotas) == set(SERVICES)
     assert all(0 <= share <= 1 for share in quotas.values())
+
+
+@pytest.fixture
+async def counting() -> AsyncIterator[Metrics]:
+    """The metrics of a process that has asked nobody yet."""
+    settings = {
+        service: UpstreamSettings.model_validate({"base_url": f"https://{service}.test"})
+        for service in SERVICES
+    }
+    directory = Directory(
+        settings,
+        lambda *_: httpx.MockTransport(lambda _: httpx.Response(404)),
+        shelf=MemoryShelf(),
+        reserve_s=0.05,
+        on_outcome=lambda _: None,
+    )
+    metrics = Metrics(directory)
+    yield metrics
+    metrics.close()
+    await directory.aclose()
+
+
+def counted(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """What our counters say, by name and labels; the labels of the library that exports them aside."""
+    return {
+        (
+            sample.name,
+            frozenset(each for each in sample.labels.items() if "otel" not in each[0]),
+        ): sample.value
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+        if family.type == "counter" and sample.name.startswith("bff_") and sample.name.endswith("_total")
+    }
+
+
+async def test_counters_keep_their_names_and_labels(counting: Metrics):
+    """Alerts and dashboards ask for these names: one that changes is an alert that never comes again."""
+    assert counted(counting) == {}  # nothing happened, and nothing is said of it
+
+    use = ServiceUse(calls=1000, attempts=7, answers={Freshest.STALE})
+    for _ in range(2):
+        counting.operation_ended("RecoveryMetrics", 0.1, {"stripe": use, "mcde": ServiceUse(attempts=1)}, 0)
+        counting.limit_exceeded("cost", refused=True)
+        counting.call_ended(Outcome("stripe", None))
+        for told in (counting.event_sent, counting.event_skipped):
+            told(Stream("sse", "claimUpdated"))
+        counting.refused("sign_in", "expired")
+        counting.keys_fetched(read=True)
+        counting.audit_dropped()
+    counting.limit_exceeded("cost", refused=False)
+    counting.keys_fetched(read=False)
+    counting.event_sent(Stream("websocket", "claimUpdated"))
+
+    def of(operation: str, service: str, **more: str) -> dict[str, str]:
+        return {"operation": operation, "service": service, **more}
+
+    expected: list[tuple[str, dict[str, str], int]] = [
+        ("bff_operation_upstream_requests", of("RecoveryMetrics", "stripe"), 14),
+        ("bff_operation_upstream_requests", of("RecoveryMetrics", "mcde"), 2),
+        ("bff_operation_contract_exceeded", of("RecoveryMetrics", "stripe"), 2),
+        ("bff_operation_degraded", of("RecoveryMetrics", "stripe", state="STALE"), 2),
+        ("bff_upstream_calls", {"service": "stripe", "outcome": "OK"}, 2),
+        ("bff_operation_limited", {"limit": "cost", "outcome": "refused"}, 2),
+        ("bff_operation_limited", {"limit": "cost", "outcome": "measured"}, 1),
+        ("bff_stream_events", {"transport": "sse", "subscription": "claimUpdated"}, 2),
+        ("bff_stream_events", {"transport": "websocket", "subscription": "claimUpdated"}, 1),
+        ("bff_stream_skipped", {"transport": "sse", "subscription": "claimUpdated"}, 2),
+        ("bff_refusals", {"kind": "sign_in", "reason": "expired"}, 2),
+        ("bff_issuer_keys_fetches", {"outcome": "read"}, 2),
+        ("bff_issuer_keys_fetches", {"outcome": "missed"}, 1),
+        ("bff_audit_rows_dropped", {}, 2),
+    ]
+    assert counted(counting) == {
+        (f"{name}_total", frozenset(labels.items())): value for name, labels, value in expected
+    }
+    counting.audit_dropped()
+    assert counted(counting)["bff_audit_rows_dropped_total", frozenset()] == 3
