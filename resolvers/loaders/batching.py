@@ -84,29 +84,42 @@ class _Batches(DataLoader[_Question[K, T], list[T | Exception]]):
         self._under_way: dict[K, asyncio.Future[None]] = {}  # done when its batch has ended
 
     async def batch_load_fn(self, questions: list[_Question[K, T]]) -> list[list[T | Exception]]:
-        await self._find(dict.fromkeys(chain.from_iterable(question.keys for question in questions)))
-        if self._cancelled:
-            # aiodataloader tells nobody: whoever waits for these keys would wait for ever.
-            for question in questions:
-                if question.answer and self.left(question.keys):
-                    question.answer.cancel()
-        return [[self.found[key] for key in question.keys] for question in questions]
+        keys = dict.fromkeys(chain.from_iterable(question.keys for question in questions))
+        others = {self._under_way[key] for key in keys if key in self._under_way}
+        new = [key for key in keys if key not in self.found and key not in self._under_way]
+        ended = asyncio.get_running_loop().create_future()
+        self._under_way |= dict.fromkeys(new, ended)
+        asking = self._ask(new, ended)
+        if others:
+            pending = {*others, asyncio.ensure_future(asking)}
+            while pending:
+                _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                self._tell(questions)  # whoever has what it asked for does not wait for the rest
+        else:
+            await asking
+            self._tell(questions)
+        return [[] for _ in questions]  # aiodataloader leaves alone whoever has been told
 
     def left(self, keys: Sequence[K]) -> bool:
         """Whether the client left before one of them was found."""
         return bool(self._cancelled) and not self._cancelled.isdisjoint(keys)
 
-    async def _find(self, keys: Iterable[K]) -> None:
-        new = [key for key in keys if key not in self.found and key not in self._under_way]
-        if new:
-            ended = asyncio.get_running_loop().create_future()
-            self._under_way |= dict.fromkeys(new, ended)
-            self.found |= zip(new, await self._asked(new), strict=True)
-            for key in new:
+    def _tell(self, questions: Iterable[_Question[K, T]]) -> None:
+        for question in questions:
+            answer = question.answer
+            if answer is None or answer.done() or not self.found.keys() >= set(question.keys):
+                continue
+            if self.left(question.keys):  # aiodataloader would tell nobody, and they would wait for ever
+                answer.cancel()
+            else:
+                answer.set_result([self.found[key] for key in question.keys])
+
+    async def _ask(self, keys: list[K], ended: asyncio.Future[None]) -> None:
+        if keys:
+            self.found |= zip(keys, await self._asked(keys), strict=True)
+            for key in keys:
                 del self._under_way[key]
-            ended.set_result(None)
-        if others := {self._under_way[key] for key in keys if key in self._under_way}:
-            await asyncio.wait(others)
+        ended.set_result(None)
 
     async def _asked(self, keys: list[K]) -> list[Any]:
         try:

@@ -136,6 +136,26 @@ async def test_the_later_batch_may_be_the_slower_one(upstream, loader):
     assert await deeper == [1, 4]
 
 
+@pytest.mark.parametrize("first", [0, 1], ids=["the batch under way", "the batch of this turn"])
+async def test_levels_of_one_turn_do_not_wait_for_each_others_batches(upstream, loader, first):
+    """One is answered by what is under way already, one by what is asked now; either may hang."""
+    upstream.may_answer = [asyncio.Event(), asyncio.Event()]
+    under_way = loader.load_all([1])
+    await turns()
+    old, new, both = loader.load_all([1]), loader.load_all([2]), loader.load_all([1, 2])
+    await turns()
+    assert upstream.batches == [[1], [2]]
+
+    upstream.may_answer[first].set()
+    await turns()
+    assert [each.done() for each in (under_way, old, new, both)] == (
+        [True, True, False, False] if first == 0 else [False, False, True, False]
+    )
+
+    upstream.may_answer[1 - first].set()
+    assert [await under_way, await old, await new, await both] == [[1], [1], [4], [1, 4]]
+
+
 async def test_two_operations_share_nothing(upstream):
     """Loaders of two sellers: the same key is two questions, though both are under way at once."""
     other = Upstream()
