@@ -102,6 +102,22 @@ def log_unexpected(errors: Iterable[GraphQLError]) -> None:
             log.error("operation.broken", path=error.path, exc_info=cause)
 
 
+def let_go(errors: Iterable[GraphQLError]) -> None:
+    """Let go of the frames that errors were raised in, once they are logged.
+
+    A frame holds the operation, and that holds its errors: until garbage is collected, hundreds of refused
+    requests would stay in memory with their bodies.
+    """
+    held: list[BaseException | None] = list(errors)
+    while held:
+        error = held.pop()
+        if error is not None and error.__traceback__ is not None:
+            error.__traceback__ = None
+            held += [error.__cause__, error.__context__]
+        if isinstance(error, GraphQLError):
+            held.append(error.original_error)
+
+
 def _own(error: GraphQLError, cause: Exception | None) -> tuple[str, str]:
     if isinstance(cause, RequestError):
         return cause.code, str(cause)

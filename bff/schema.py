@@ -18,7 +18,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import PreExecutionError
 
 from bff.account import note_missing, upstreams_of
-from bff.errors import cause_of, explained, log_unexpected
+from bff.errors import cause_of, explained, let_go, log_unexpected
 from bff.execution.executor import LevelExecutor
 from bff.federation import DEFINITIONS, RouterQueries, entities_of
 from bff.introspection import SchemaGate, without_suggestion
@@ -145,6 +145,7 @@ class OperationEnd(SchemaExtension):
         duration_s = time.perf_counter() - started_s
         note_missing(errors, context.caller)
         log_unexpected(errors)
+        let_go(errors)
         for scope in {cause.scope for error in errors if isinstance(cause := cause_of(error), Forbidden)}:
             context.on_forbidden(scope)
         errors = [explained(error, context.support_code) for error in errors]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from read_operations import claims_of, detections_of, payments_of, richest_claim
 
+from bff.app import dev_token
 from bff.sandbox.seed import SELLERS
 from bff.sandbox.world import Row, Seller, World
 from bff.sandbox.writing import js_time, pg_time
@@ -18,6 +19,7 @@ from clients.integrations.disputes import DisputeRecord
 from clients.refund_engine import ClaimRecord
 from clients.stripe import TransactionRecord
 from resolvers.connections import cursor
+from resolvers.context import Context
 from resolvers.global_ids import global_id
 from resolvers.loaders.batching import Loader
 
@@ -289,6 +291,43 @@ async def test_what_was_read_is_gone_with_the_operation(bff, seller):
         gc.enable()
 
     assert answer.errors == []
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"query": "{ claims(first: 3) { nodes { id payments { asOf } } } }"}, None),
+        ({"query": "{ __typename }"}, None),
+        ({"query": "{ detections(first: 3) { asOf } }"}, "SERVICE_UNAVAILABLE"),
+        ({"query": "{ nothingOfThisName }"}, "BAD_USER_INPUT"),
+        ({"query": "{ claims(first: 1000) { asOf } }"}, "BAD_USER_INPUT"),
+        (
+            {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "a" * 64}}},
+            "PERSISTED_QUERY_NOT_FOUND",
+        ),
+    ],
+)
+async def test_an_operation_leaves_nothing_to_the_collector_of_garbage(bff, asked, code):
+    """A context holds the request and its body: hundreds of large ones would wait for each other."""
+    bff.sandbox.down.add("integrations")
+
+    async def codes_of(seller: Seller) -> list[str]:
+        headers = {"authorization": f"Bearer {dev_token(bff.settings, seller)}"}
+        answer = await bff.http.post("/graphql", json=asked, headers=headers)
+        return [error["extensions"]["code"] for error in answer.json().get("errors", [])]
+
+    await codes_of(FIRST)
+    gc.collect()
+    before = {id(each) for each in gc.get_objects() if isinstance(each, Context)}  # of other tests
+    gc.disable()
+    try:
+        told = [await codes_of(seller) for seller in (FIRST, SECOND, FIRST)]
+        left = [each for each in gc.get_objects() if isinstance(each, Context) and id(each) not in before]
+    finally:
+        gc.enable()
+
+    assert told == [[code] if code else []] * 3
     assert left == []
 
 
