@@ -172,12 +172,12 @@ class Shared(Generic[T]):
     async def __call__(self) -> T:
         if self._task is None:
             self._task = asyncio.ensure_future(self._fetch())
-            self._task.add_done_callback(seen)
+            self._task.add_done_callback(_seen)
         # Shielded: one field that gives up must not take the answer from the others.
         return await asyncio.shield(self._task)
 
 
-def seen(task: asyncio.Future[Any]) -> None:
+def _seen(task: asyncio.Future[Any]) -> None:
     """Whoever waited has the error; a client that left must not bring a traceback into the log."""
     if not task.cancelled():
         task.exception()
