@@ -25,6 +25,7 @@ from bff.rest.values import query
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.world import World
+from bff.sandbox.writing import now
 
 FAULTS = {502: "error", 503: "down", 504: "hang"}
 FAILING = next(row for row in TABLE if row.name == "GET /api/recoveries/{id}")
@@ -34,7 +35,7 @@ PAYMENTS = next(row for row in TABLE if row.name == "GET /api/metrics/payments")
 
 # What differs from run to run: clocks, what is named after them, and what is made up anew.
 VOLATILE = re.compile(
-    r'("(?:supportCode|url|responseTimeMs|durationMs|checkedAt|id|providerCaseId|startCursor|endCursor)":)("[^"]*"|[\d.]+|null)'
+    r'("(?:supportCode|url|responseTimeMs|durationMs|checkedAt|id|caseNumber|providerCaseId|startCursor|endCursor)":)("[^"]*"|[\d.]+|null)'
     r'|https?://[^"]*'
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"
 )
@@ -43,7 +44,7 @@ VOLATILE = re.compile(
 async def examples() -> dict[str, Any]:
     """Row or status → a body."""
     found: dict[str, Any] = {}
-    world = seed(60)
+    world = _world()
     async with _started(world) as bff:
         keys = keys_of(bff.sandbox.world, SELLERS[0])
         for row in TABLE:
@@ -67,7 +68,7 @@ async def examples() -> dict[str, Any]:
     for row in TABLE:
         if row.changes:
             found[row.name] = await _done(row)
-    async with _started(seed(60)) as bff:
+    async with _started(_world()) as bff:
         ended = request_for(CANCEL, {"Sync": ended_sync(bff.sandbox.world, SELLERS[0])})
         found["409"] = await _body(bff, CANCEL, ended, 409)
     return found
@@ -75,10 +76,15 @@ async def examples() -> dict[str, Any]:
 
 async def _done(row: Row) -> Any:
     """What a row that changes something answers in a world of its own."""
-    async with _started(seed(60)) as bff:
+    async with _started(_world()) as bff:
         keys = keys_to_change(bff.sandbox.world, SELLERS[0])
         newcomer = token_of(bff, user_id=NEWCOMER) if row.operation == "ConnectIntegration" else None
         return await _body(bff, row, request_for(row, keys), row.success, token=newcomer)
+
+
+def _world() -> World:
+    """A story that ends now: one that ended at midnight loses charges to the last thirty days by the hour."""
+    return seed(60, anchor=now())
 
 
 def steady(body: Any) -> str:
