@@ -12,7 +12,7 @@ UpstreamError
 │   ├── UpstreamAuthFailed     it answered 401 or 403: our credentials were wrong
 │   ├── CaseNotSubmittable     integrations: the filing case is not pending any more
 │   └── PaymentAccountMissing  stripe: who is to be charged has no account
-├── ContractBroken             it answered 2xx in a shape we did not agree on
+├── ContractBroken             it answered 2xx in a shape we did not agree on, or without an end
 ├── ResultTooLarge             it has more rows than a bounded scan reads
 └── PaymentsIdentityMissing    stripe knows people by an integer, and the token carries none
 
@@ -129,7 +129,7 @@ class UpstreamAuthFailed(UpstreamRejected):
 
 
 class ContractBroken(UpstreamError):
-    """2xx in a shape that was not agreed. Which field is in the log."""
+    """2xx in a shape that was not agreed, or an answer longer than 8 MiB. Which field is in the log."""
 
     code = "SERVICE_CONTRACT_BROKEN"
 

@@ -4,6 +4,8 @@ NotSent              our own chain kept the request back
 ├── QuotaUsedUp      the service said that it takes no more for a while
 ├── CircuitOpened    it failed too often just now
 └── BulkheadFull     too many requests wait for it already
+
+AnswerTooLarge       it sent more than any of its answers has: nobody reads on
 """
 
 import httpx
@@ -12,6 +14,7 @@ from httpx_retries import Retry
 
 from clients.errors import (
     CircuitOpen,
+    ContractBroken,
     UpstreamAuthFailed,
     UpstreamConflict,
     UpstreamError,
@@ -47,8 +50,17 @@ class BulkheadFull(NotSent):
     """Too many requests wait for this service already."""
 
 
+class AnswerTooLarge(httpx.TransportError):
+    """The service sends more than any of its answers has; one such answer could take all of our memory."""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__name__)
+
+
 def error_of_transport(upstream: str, operation: str, exc: Exception) -> UpstreamError:
-    """The error that a request without an answer stands for."""
+    """The error that a request without a whole answer stands for."""
+    if isinstance(exc, AnswerTooLarge):
+        return ContractBroken(upstream, operation)
     if isinstance(exc, NotSent):
         kind: type[UpstreamError] = {QuotaUsedUp: UpstreamRateLimited, CircuitOpened: CircuitOpen}.get(
             type(exc), UpstreamUnavailable

@@ -7,7 +7,7 @@ import httpx
 import structlog
 
 from clients.chain.question import MAYBE_DONE, Question, question_of
-from clients.failures import QuotaUsedUp, never_left, retry_after_s, said_in
+from clients.failures import AnswerTooLarge, QuotaUsedUp, never_left, retry_after_s, said_in
 from clients.quota import Quota
 
 DEADLINE_HEADER = "x-request-deadline-ms"  # tells the service how long anybody waits for this attempt
@@ -57,7 +57,7 @@ class Attempt(httpx.AsyncBaseTransport):
             outcome = "NO_ANSWER"
             raise httpx.ReadTimeout("no answer within the service's limit") from exc
         except Exception as exc:
-            outcome = "NO_ANSWER"
+            outcome = "TOO_LARGE" if isinstance(exc, AnswerTooLarge) else "NO_ANSWER"
             if isinstance(exc, httpx.RequestError) and never_left(exc):
                 request.extensions[MAYBE_DONE] = maybe_done_before
             raise

@@ -14,9 +14,11 @@ import httpx
 from yarl import URL
 
 from clients.chain.request import address_of
+from clients.failures import AnswerTooLarge
 
 DNS_KEPT_S = 30
 CHUNK_BYTES = 16 * 1024  # of a body that is read piece by piece
+BODY_BYTES_AT_MOST = 8 * 1024 * 1024  # 500 rows, the longest page, have half a megabyte
 ASKED_ANEW = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 
 
@@ -98,7 +100,7 @@ class Network(httpx.AsyncBaseTransport):
 
 
 class _Answer(httpx.Response):
-    """An answer whose body is taken in one piece where nothing in it has to be decoded."""
+    """An answer whose body is taken in one piece where its length is told and nothing has to be decoded."""
 
     def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
         super().__init__(answer.status, headers=answer.raw_headers, stream=_Body(answer), request=request)
@@ -110,15 +112,36 @@ class _Answer(httpx.Response):
         return super().content if self._whole is None else self._whole
 
     async def aread(self) -> bytes:
+        """The body, whole.
+
+        Raises:
+            AnswerTooLarge: it is longer than `BODY_BYTES_AT_MOST`, as it came or unpacked.
+        """
         if self._whole is None:
-            if "content-encoding" in self.headers:
-                return await super().aread()
-            try:
-                self._whole = await self._answer.read()
-            except aiohttp.ClientError as exc:
-                raise error_of(exc) from exc
-            self.is_closed = True  # at its end the connection went back to the pool
+            length = self._answer.content_length
+            if length is not None and length > BODY_BYTES_AT_MOST:
+                raise AnswerTooLarge
+            if length is None or "content-encoding" in self.headers:
+                self._whole = await self._piece_by_piece()
+            else:
+                self._whole = await self._in_one_piece()
         return self._whole
+
+    async def _in_one_piece(self) -> bytes:
+        try:
+            whole = await self._answer.read()
+        except aiohttp.ClientError as exc:
+            raise error_of(exc) from exc
+        self.is_closed = True  # at its end the connection went back to the pool
+        return whole
+
+    async def _piece_by_piece(self) -> bytes:
+        whole = bytearray()
+        async for piece in self.aiter_bytes():
+            whole += piece
+            if len(whole) > BODY_BYTES_AT_MOST:
+                raise AnswerTooLarge
+        return bytes(whole)
 
 
 class _Body(httpx.AsyncByteStream):

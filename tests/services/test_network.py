@@ -4,16 +4,17 @@ import asyncio
 import gzip
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import repeat
 
 import aiohttp
 import httpx
 import pytest
 
-from clients.chain.network import Network, error_of
+from clients.chain.network import BODY_BYTES_AT_MOST, Network, error_of
 from clients.chain.request import Asked
-from clients.failures import never_left
+from clients.failures import AnswerTooLarge, never_left
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None] | None]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -143,6 +144,67 @@ async def test_a_body_can_be_left_before_its_end(network):
         await response.aclose()
         again = await network.handle_async_request(asked(address))  # the only connection is free again
         await again.aclose()
+
+
+def told_too_long() -> Iterator[bytes]:
+    yield HEAD % (BODY_BYTES_AT_MOST + 1)
+    yield from repeat(b"x" * 2**16)
+
+
+def without_an_end() -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    yield from repeat(b"10000\r\n" + b"x" * 2**16 + b"\r\n")
+
+
+def packed_too_long() -> Iterator[bytes]:
+    packed = gzip.compress(b" " * (BODY_BYTES_AT_MOST + 1))
+    yield b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    yield packed
+
+
+@pytest.mark.parametrize("too_long", [told_too_long, without_an_end, packed_too_long])
+async def test_nobody_reads_on_where_an_answer_is_too_long(network, too_long):
+    """One service that has lost its mind could take the memory of all the others' answers."""
+    sent_bytes, answers = 0, 0
+
+    async def answer(_, writer):
+        nonlocal sent_bytes, answers
+        answers += 1
+        if answers > 1:
+            writer.write(HEAD % 2 + b"{}")
+            return
+        for piece in too_long():
+            writer.write(piece)
+            await writer.drain()
+            sent_bytes += len(piece)
+
+    async with server_that(answer) as address:
+        response = await network.handle_async_request(asked(address))
+        with pytest.raises(AnswerTooLarge):
+            await response.aread()
+        await response.aclose()
+        again = await network.handle_async_request(asked(address))  # the only connection is free again
+
+        assert await again.aread() == b"{}"
+        await again.aclose()
+    assert sent_bytes < 2 * BODY_BYTES_AT_MOST  # what the sockets' buffers hold comes on top
+
+
+async def test_a_long_answer_is_read_to_its_end(network):
+    """The bound must not cut what is merely long, with its length told or without."""
+    half = b"x" * (BODY_BYTES_AT_MOST // 2)
+    chunk = b"%x\r\n%b\r\n" % (len(half), half)
+    answers = iter(
+        [
+            HEAD % (2 * len(half)) + half + half,
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk + b"0\r\n\r\n",
+        ]
+    )
+    async with server_that(lambda _, writer: writer.write(next(answers))) as address:
+        for _ in range(2):
+            response = await network.handle_async_request(asked(address))
+            assert await response.aread() == response.content == half + half
+            await response.aclose()
 
 
 async def test_a_redirect_is_an_answer(network):

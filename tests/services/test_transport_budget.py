@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from clients.directory import Directory
 from clients.embedded import EmbeddedTransport
-from clients.errors import UpstreamTimeout, UpstreamUnavailable
+from clients.errors import ContractBroken, UpstreamTimeout, UpstreamUnavailable
 from clients.shelf import MemoryShelf
 from clients.transport import Upstream, UpstreamSettings, network
 
@@ -394,6 +394,29 @@ async def test_an_answer_that_was_cut_gives_its_connection_back(over_sockets, se
     page = await directory.clients_for(caller_for(bob)).refund_engine.claims_page(limit=1)
 
     assert (page.rows, len(heads)) == ([], 2)
+
+
+async def test_an_answer_without_an_end_is_a_broken_contract(over_sockets, serve, caller_for, ann, bob):
+    """It is asked for once, has a name of its own in the log, and costs this call and nothing else."""
+
+    async def flood_once(nth, writer):
+        if nth > 1:
+            writer.write(answer())
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b" " * 2**16 + b"\r\n")
+            await writer.drain()
+
+    port, heads = await serve(flood_once)
+    directory = over_sockets(port, connections=1)
+
+    with structlog.testing.capture_logs() as events, pytest.raises(ContractBroken):
+        await directory.clients_for(caller_for(ann)).refund_engine.claims_page(limit=1)
+    page = await directory.clients_for(caller_for(bob)).refund_engine.claims_page(limit=1)
+
+    assert (page.rows, len(heads)) == ([], 2)
+    assert [event["outcome"] for event in events if event["event"] == "upstream.called"] == ["TOO_LARGE"]
 
 
 async def test_cookies_do_not_travel(over_sockets, serve, caller_for, ann, bob):
