@@ -303,6 +303,7 @@ async def test_the_hourly_check_raises_the_alarm(audited: Audited, tmp_path: Pat
     await audited.bff.ask("UpdateClaim", input={"claimId": claim_id, "description": "two"})
     with sqlite3.connect(tmp_path / "bff.sqlite3") as database:
         database.execute("UPDATE audit_rows SET outcome = 'REFUSED' WHERE number = 4")
+    database.close()
 
     await audited.book.check()
 

@@ -60,5 +60,6 @@ async def test_a_kill_loses_no_row_of_an_answered_mutation(
 
     with sqlite3.connect(tmp_path / "bff.sqlite3") as database:
         database.execute("DELETE FROM audit_rows WHERE number = 2")
+    database.close()
     found = bff("audit", "verify")
     assert (found.returncode, "Row 2: it is missing" in found.stderr) == (1, True)
