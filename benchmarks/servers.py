@@ -13,7 +13,7 @@ from benchmarks.names import JWT_SECRET, SERVICE_SECRETS
 from bff import server
 from bff.app import create_app
 from bff.rates import RateSettings
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 from clients.directory import SERVICES
 from clients.freshness import FRESHNESS, Freshness

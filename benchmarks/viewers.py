@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from benchmarks.names import JWT_SECRET
-from bff.auth import SCOPES, DevIssuer
+from bff.auth import SCOPES
+from bff.dev_issuer import DevIssuer
 from bff.sandbox.seed import SELLERS
 from bff.sandbox.world import Seller
 from clients.caller import Viewer

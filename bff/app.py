@@ -1,7 +1,7 @@
 """Puts the process together, top to bottom: the walk of a request begins here.
 
 Correlation → HttpGuard → CORS → BrokenTold → UnderWay → BodyDeadline → BodyLimit → KeysLearned → FastAPI
-→ LiveEndpoint, or a route of rest/ → context → schema → resolvers/ → clients/
+→ LiveEndpoint, or a route of rest/ → Contexts → schema → resolvers/ → clients/
 """
 
 import asyncio
@@ -9,16 +9,16 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import httpx
-import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
 
 from bff.api_docs import mount_api_docs
 from bff.audit import Book
-from bff.auth import NOBODY, DevIssuer, Unauthenticated
+from bff.auth import Unauthenticated
 from bff.body_limit import BodyLimit
 from bff.broken import BrokenTold
+from bff.contexts import Contexts
+from bff.dev_issuer import DevIssuer
 from bff.drain import Drain, UnderWay
 from bff.errors import Refused, refused
 from bff.graphiql import mount_graphiql
@@ -29,7 +29,6 @@ from bff.health import health_routes
 from bff.http_guard import HttpGuard, cors, origins_allowed
 from bff.identity import Identity, KeysLearned
 from bff.in_flight import InFlight
-from bff.machines import Machine
 from bff.metrics import CONTENT_TYPE, Metrics
 from bff.operations import stored_operations
 from bff.persisted import KEPT_AT_MOST, PersistedDocuments
@@ -39,7 +38,7 @@ from bff.rest.routes import is_rest, rest_routes
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.world import Seller
 from bff.schema import build_schema
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from bff.sockets import BodyDeadline
 from bff.streams import Streams
 from bff.telemetry import Correlation
@@ -48,29 +47,17 @@ from bff.turns import Turns
 from clients.bus import bus_at
 from clients.caller import Caller, Deadline, Viewer
 from clients.chain.observed import Outcome
-from clients.chain.rehearsal import Fault, rehearsed_faults
-from clients.directory import SERVICES, Directory
+from clients.directory import Directory
 from clients.embedded import EmbeddedTransport
 from clients.health import HealthMonitor
 from clients.shelf import MemoryShelf, shelf_at
 from clients.store.audit_keys import AuditKeys
 from clients.store.store import Store
 from clients.transport import UpstreamSettings, network
-from resolvers.context import Context
-from resolvers.errors import BadUserInput, Forbidden, RequestError
+from resolvers.errors import Forbidden, RequestError
 from resolvers.loaders.operation import Loaders
 from resolvers.watching.watchers import Watchers
 from resolvers.workshop import Workshop
-
-log = structlog.get_logger()
-
-BUDGET_HEADER = "x-request-budget"
-UPSTREAMS_HEADER = "x-upstreams"
-COST_HEADER = "x-cost"
-COALESCE_HEADER = "x-coalesce"
-REHEARSAL_HEADER = "x-rehearse"
-REHEARSAL_SCOPE = "faults:rehearse"
-NO_FAULTS: Mapping[str, Fault] = {}
 
 
 def create_app(
@@ -121,7 +108,6 @@ def create_app(
     identity = Identity(settings, base, book=book, on_refusal=metrics.refused, on_fetch=metrics.keys_fetched)
     metrics.watch_keys(identity.keys_age_s)
     schema = build_schema(settings.limits, settings.executor)
-    in_flight = InFlight()
     rates = Rates(
         settings.rates, settings.redis_url, on_limit=metrics.limit_exceeded, on_refusal=book.limited
     )
@@ -138,63 +124,20 @@ def create_app(
 
     watchers = Watchers(begin_round, directory, monitor, bus, every_s=settings.watch_every_s, counts=metrics)
 
-    def context_for(
-        connection: HTTPConnection,
-        viewer: Viewer,
-        *,
-        budget_s: float = settings.operation_budget_s,
-        rehearsed: Mapping[str, Fault] = NO_FAULTS,
-        machine: Machine | None = None,
-    ) -> Context:
-        def on_limit(limit: str, refused: bool) -> None:
-            metrics.limit_exceeded(limit, refused)
-            if refused:
-                book.refused(connection, "limit", limit, viewer.user_id)
-
-        caller = Caller(viewer, Deadline(budget_s), rehearsed=rehearsed)
-        return Context(
-            viewer=viewer,
-            caller=caller,
-            loaders=loaders_for(caller),
-            health=monitor,
-            directory=directory,
-            workshop=workshop,
-            documents=documents,
-            in_flight=in_flight,
-            on_operation=metrics.operation_ended,
-            on_limit=on_limit,
-            admission=rates.operation(None if viewer is NOBODY else viewer, connection.state.answer_headers),
-            watchers=watchers,
-            budget_s=budget_s,
-            support_code=connection.state.support_code,
-            trail=book.trail(connection, viewer.user_id, machine.name if machine else None),
-            tell_upstreams=UPSTREAMS_HEADER in connection.headers,
-            tell_cost=COST_HEADER in connection.headers,
-            alone=connection.headers.get(COALESCE_HEADER, "").lower() == "no",
-            on_forbidden=lambda scope: identity.refusals.scope(connection, scope, viewer.user_id),
-            sees_schema=settings.dev,
-            router_scopes=settings.router_scopes,
-        )
-
-    def context_of(connection: HTTPConnection) -> Context:
-        viewer, machine = identity.who(connection)
-        try:
-            rehearsed = _rehearsed(connection, viewer, allowed=settings.rehearsals)
-        except Forbidden as exc:
-            identity.refusals.scope(connection, exc.scope, viewer.user_id)
-            raise
-        if rehearsed:
-            book.rehearsed(connection, viewer.user_id)
-        context = context_for(
-            connection,
-            viewer,
-            budget_s=_budget_s(connection, least_s=settings.reserve_s, most_s=settings.operation_budget_s),
-            rehearsed=rehearsed,
-            machine=machine,
-        )
-        if machine:
-            context.sees_schema, context.sees_data = True, not machine.alone
-        return context
+    contexts = Contexts(
+        settings=settings,
+        identity=identity,
+        rates=rates,
+        book=book,
+        metrics=metrics,
+        directory=directory,
+        health=monitor,
+        loaders_for=loaders_for,
+        documents=documents,
+        in_flight=InFlight(),
+        watchers=watchers,
+        workshop=workshop,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -257,8 +200,8 @@ def create_app(
         LiveEndpoint(
             schema,
             ENDPOINT,
-            context_of=context_of,
-            door=Door(identity.viewer, context_for),
+            context_of=contexts.of,
+            door=Door(identity.viewer, contexts.for_viewer),
             streams=streams,
             drain=drain,
             turns=turns,
@@ -270,7 +213,7 @@ def create_app(
         include_in_schema=False,
     )
     app.include_router(health_routes(lambda: shelf.state, drain, identity.waits_for))
-    app.include_router(rest_routes(schema, context_of, context_for, turns))
+    app.include_router(rest_routes(schema, contexts.of, contexts.for_viewer, turns))
     if settings.docs:
         mount_api_docs(app)
 
@@ -335,38 +278,3 @@ def dev_token(settings: Settings, seller: Seller) -> str:
         name=seller.name,
         stripe_user_id=seller.stripe_user_id,
     )
-
-
-def _budget_s(connection: HTTPConnection, *, least_s: float, most_s: float) -> float:
-    """The operation's time budget: the process's own, or less when the client asks for less.
-
-    Raises:
-        BadUserInput: the header is not a whole number of milliseconds above `least_s`, below which no service
-            could be asked.
-    """
-    asked_ms = connection.headers.get(BUDGET_HEADER)
-    if asked_ms is None:
-        return most_s
-    if not (asked_ms.isascii() and asked_ms.isdigit() and int(asked_ms[:9]) > least_s * 1000):
-        raise BadUserInput(
-            f"`X-Request-Budget` is a whole number of milliseconds above {least_s * 1000:.0f}."
-        )
-    return min(most_s, int(asked_ms[:9]) / 1000)
-
-
-def _rehearsed(connection: HTTPConnection, viewer: Viewer, *, allowed: bool) -> dict[str, Fault]:
-    """The faults that this request wants to see; none where nobody may rehearse.
-
-    Raises:
-        BadUserInput: a service or a fault in the header does not exist.
-        Forbidden: the token does not carry the scope.
-    """
-    asked = connection.headers.get(REHEARSAL_HEADER)
-    if asked is None or not allowed:
-        return {}
-    if REHEARSAL_SCOPE not in viewer.scopes:
-        raise Forbidden(REHEARSAL_SCOPE)
-    try:
-        return rehearsed_faults(asked, {service.name: service for service in SERVICES})
-    except ValueError as exc:
-        raise BadUserInput(f"`X-Rehearse`: {exc}") from exc

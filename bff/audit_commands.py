@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bff.environment import complaints
-from bff.settings import AuditSettings
+from bff.settings.audit import AuditSettings
 from bff.telemetry import configure_logging
 from clients.errors import StoreUnavailable
 from clients.store.audit import End

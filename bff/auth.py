@@ -12,8 +12,7 @@ import functools
 import json
 import re
 import time
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import jwt
@@ -217,35 +216,6 @@ class Authenticator:
         if key is None:
             raise IssuerUnavailable if issuer_keys.failing and header.get("kid") else _invalid()
         return key
-
-
-class DevIssuer:
-    """Issues tokens in development, where nobody else does."""
-
-    def __init__(self, secret: SecretStr) -> None:
-        self._secret = secret
-
-    def token(
-        self,
-        *,
-        user_id: str,
-        email: str | None,
-        name: str | None,
-        stripe_user_id: int | None,
-        scopes: Iterable[str] = SCOPES,
-        expires_in: timedelta = timedelta(hours=12),
-    ) -> str:
-        """A token for one seller; without a claim for what is None. `expires_in` may be negative."""
-        claims = {
-            "user_id": user_id,
-            "email": email,
-            "name": name,
-            "stripe_user_id": stripe_user_id,
-            "scope": " ".join(scopes),
-            "exp": datetime.now(UTC) + expires_in,
-        }
-        given = {claim: value for claim, value in claims.items() if value is not None}
-        return jwt.encode(given, self._secret.get_secret_value(), algorithm="HS256")
 
 
 def _token(authorization: str | None) -> str:

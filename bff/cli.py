@@ -16,8 +16,9 @@ from rich.table import Table
 
 from bff import audit_commands, server
 from bff.app import create_dev_app, dev_token
-from bff.auth import SCOPES, DevIssuer
+from bff.auth import SCOPES
 from bff.contracts import priced_contracts
+from bff.dev_issuer import DevIssuer
 from bff.explain import explain as explained
 from bff.operations import stored_operations
 from bff.rates import RateSettings
@@ -26,7 +27,8 @@ from bff.sandbox.faults import parse_words
 from bff.sandbox.sandbox import DEV_SECRETS, PORTS, SERVICES, Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.schema import build_schema
-from bff.settings import DEV_SECRET, Settings
+from bff.settings.audit import DEV_SECRET
+from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 from bff.trusted import manifest_of
 from clients.errors import DatabaseTooNew

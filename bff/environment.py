@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from bff.settings import Settings
+from bff.settings.settings import Settings
 
 
 def misspelt(environ: Mapping[str, str]) -> list[str]:

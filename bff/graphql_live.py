@@ -29,7 +29,7 @@ from bff.graphql_http import GraphQLEndpoint, needs_post
 from bff.graphql_ws import Door, Socket, SocketHandler
 from bff.limits import LimitSettings
 from bff.rates import RateLimited
-from bff.settings import StreamSettings
+from bff.settings.connections import StreamSettings
 from bff.streams import Streams, until_the_end
 from bff.turns import Turns
 from resolvers.context import Context

@@ -15,7 +15,7 @@ from bff.auth import NOBODY, Authenticator, Unauthenticated
 from bff.guesses import Guesses
 from bff.machines import KEY_HEADER, Machine, Machines
 from bff.refusals import Refusals
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from clients.caller import Viewer
 from clients.jwks import IssuerKeys
 from clients.transport import UpstreamSettings

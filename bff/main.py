@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from bff.app import create_app
 from bff.environment import complaints, misspelt
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 from bff.trusted import BadManifest
 
@@ -18,7 +18,7 @@ def _refuse(said: str) -> SystemExit:
 
 
 if unknown := misspelt(os.environ):
-    raise _refuse(f"Unknown settings: {', '.join(unknown)}. bff/settings.py lists those that exist.")
+    raise _refuse(f"Unknown settings: {', '.join(unknown)}. bff/settings/ lists those that exist.")
 try:
     settings = Settings()  # type: ignore[call-arg]  # pydantic's `False` is a default all the same
 except ValidationError as exc:

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bff.drain import Drain
 from bff.http_guard import cors
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from bff.sockets import BoundedProtocol, bounded
 from bff.tls import tls_options
 from bff.unread import QuietSocket, Unheard

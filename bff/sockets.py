@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from bff.errors import refusal
 from bff.http_guard import DATA_HEADERS, HSTS, headers_put
-from bff.settings import SocketSettings
+from bff.settings.connections import SocketSettings
 from bff.telemetry import Correlation, new_support_code
 from bff.unread import Unread
 

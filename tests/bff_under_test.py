@@ -20,7 +20,7 @@ from bff.operations import stored_operations
 from bff.sandbox.sandbox import SERVICES, Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.world import Seller, World
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from clients.chain.breaker import BreakerSettings
 from clients.transport import ServiceSettings
 

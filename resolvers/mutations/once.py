@@ -13,20 +13,18 @@ Two requests at once with one key: the second waits for the first.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
 import structlog
-from strawberry import UNSET
 
 from clients.errors import StoreError, StoreUnavailable, UpstreamError, UpstreamFailed
 from clients.store.receipts import Begun, Receipt, Standing
+from resolvers.mutations.given import digest_of
 from resolvers.mutations.user_errors import (
     Refused,
     UserErrorCode,
@@ -116,7 +114,7 @@ async def once(work: Work, mutation: str, given: Any, deed: Deed[P]) -> P:
         Refused: the key was used with another input, or the outcome is unknown, or whatever `deed` says.
         StoreUnavailable: no receipt can be written; nothing was sent.
     """
-    return await _Run(work, deed).run(mutation, given.idempotency_key, _digest(given))
+    return await _Run(work, deed).run(mutation, given.idempotency_key, digest_of(given))
 
 
 class _Run(Generic[P]):
@@ -287,19 +285,3 @@ def _sent(begun: Begun) -> Sent | None:
         return None
     noted = orjson.loads(begun.notes)
     return Sent(datetime.fromisoformat(noted["at"]), noted["facts"])
-
-
-def _digest(given: Any) -> str:
-    """Names an input: the same for inputs that ask for the same."""
-    values = asdict(given)
-    values.pop("idempotency_key")
-    text = orjson.dumps(_plain(values), option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(text).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items() if item is not UNSET and item is not None}
-    if isinstance(value, Decimal):
-        return format(value.normalize(), "f")
-    return value

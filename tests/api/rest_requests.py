@@ -12,7 +12,7 @@ from read_operations import detections_of, richest_claim, uploaded_document
 from write_operations import claim_to_file, running_sync
 
 from bff.app import dev_token
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.rest.row import Row
 from bff.rest.values import Source
 from bff.sandbox.seed import SELLERS

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from bff.environment import complaints
-from bff.settings import DEV_SECRET, Settings
+from bff.settings.audit import DEV_SECRET
+from bff.settings.settings import Settings
 
 SECRET = "Zk3v9Qw1Lr8Xc5Tn2Bm7Hs4Jd6Gf0Pya"  # 32 bytes
 SERVICES = ("refund_engine", "integrations", "cost_docs", "stripe")

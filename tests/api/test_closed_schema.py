@@ -14,7 +14,7 @@ from bff.app import create_app, dev_token
 from bff.cli import dev_settings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 from clients.embedded import EmbeddedTransport
 

@@ -8,7 +8,7 @@ import pytest
 from bff_under_test import Bff, MakeBff
 
 from bff.app import dev_token
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.rates import RateSettings
 from bff.sandbox.seed import SELLERS
 

@@ -11,9 +11,10 @@ from bff_under_test import Bff, GraphAnswer, listen, running
 from pydantic import SecretStr
 from write_operations import MUTATIONS
 
-from bff.app import REHEARSAL_SCOPE, create_dev_app
+from bff.app import create_dev_app
 from bff.auth import LEEWAY_S, SCOPES
 from bff.cli import dev_settings
+from bff.contexts import REHEARSAL_SCOPE
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from clients.transport import ServiceSettings

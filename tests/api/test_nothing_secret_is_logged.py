@@ -13,11 +13,11 @@ from read_operations import variables_for
 from write_operations import MUTATIONS
 
 from bff.app import create_dev_app, dev_token
-from bff.auth import DevIssuer
 from bff.cli import dev_settings
+from bff.dev_issuer import DevIssuer
 from bff.sandbox.sandbox import DEV_SECRETS, Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.settings import DEV_SECRET
+from bff.settings.audit import DEV_SECRET
 from bff.telemetry import configure_logging, strike_out_secrets
 
 ANN = SELLERS[0]

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
 from bff import refusals
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.refusals import AGAIN_AFTER_S, EVENTS_PER_MINUTE, SOURCES_KEPT, Refusals
 from bff.sandbox.seed import SELLERS
-from bff.settings import DEV_SECRET
+from bff.settings.audit import DEV_SECRET
 from bff.telemetry import configure_logging
 
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from clients.transport import ServiceSettings
 
 SHARED = "a-secret-that-all-services-share-0001"

@@ -16,8 +16,8 @@ from late import WITHIN_S
 
 from bff.app import create_dev_app
 from bff.audit import COUNTED_APART, Book
-from bff.auth import DevIssuer
 from bff.cli import dev_settings
+from bff.dev_issuer import DevIssuer
 from bff.rates import RateSettings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed

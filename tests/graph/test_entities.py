@@ -6,7 +6,8 @@ import pytest
 from bff_under_test import Bff, GraphAnswer, MakeBff
 from read_operations import claims_of, detections_of, payments_of, uploads_of
 
-from bff.auth import SCOPES, DevIssuer
+from bff.auth import SCOPES
+from bff.dev_issuer import DevIssuer
 from bff.explain import explain
 from bff.limits import LimitSettings
 from bff.rates import RateSettings

@@ -7,8 +7,9 @@ from bff_under_test import PATIENT_FOR_S
 from read_operations import variables_for
 
 from bff.app import dev_token
-from bff.auth import SCOPES, DevIssuer
+from bff.auth import SCOPES
 from bff.cli import dev_settings
+from bff.dev_issuer import DevIssuer
 from bff.sandbox.faults import SERVICES
 from bff.sandbox.seed import SELLERS, seed
 from clients.chain.breaker import BreakerSettings

@@ -11,8 +11,8 @@ import pytest
 from bff_under_test import GraphAnswer
 
 from bff.app import create_app
-from bff.auth import DevIssuer
 from bff.cli import dev_settings
+from bff.dev_issuer import DevIssuer
 from bff.operations import stored_operations
 from resolvers.global_ids import global_id
 

@@ -20,7 +20,8 @@ from graphql import (
 from strawberry.federation.schema_directives import RequiresScopes
 from strawberry.types.field import StrawberryField
 
-from bff.auth import SCOPES, DevIssuer
+from bff.auth import SCOPES
+from bff.dev_issuer import DevIssuer
 from bff.sandbox.seed import SELLERS
 from bff.schema import build_schema
 from resolvers.fields import CALLS

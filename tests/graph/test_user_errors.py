@@ -16,7 +16,8 @@ from write_operations import (
     uncharged_claim,
 )
 
-from bff.auth import SCOPES, DevIssuer
+from bff.auth import SCOPES
+from bff.dev_issuer import DevIssuer
 from bff.sandbox.seed import SELLERS
 from bff.sandbox.world import Seller, World
 from resolvers.global_ids import global_id

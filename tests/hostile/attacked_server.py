@@ -20,7 +20,8 @@ from bff.cli import dev_settings
 from bff.rates import RateSettings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import seed
-from bff.settings import Settings, SocketSettings
+from bff.settings.connections import SocketSettings
+from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 from clients.embedded import EmbeddedTransport
 

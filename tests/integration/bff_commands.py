@@ -12,7 +12,7 @@ import pytest
 from processes import free_port, free_ports, process, wait_until_ready
 from pydantic import SecretStr
 
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.operations import stored_operations
 from bff.sandbox import serve as sandbox_ports
 from bff.sandbox.sandbox import Sandbox

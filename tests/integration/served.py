@@ -16,7 +16,7 @@ from bff.operations import stored_operations
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.server import Server, config_of
-from bff.settings import SocketSettings
+from bff.settings.connections import SocketSettings
 
 
 @dataclass

@@ -16,14 +16,16 @@ from late import WITHIN_S
 from websockets.asyncio.client import ClientConnection, connect
 
 from bff.app import create_dev_app
-from bff.auth import SCOPES, DevIssuer
+from bff.auth import SCOPES
 from bff.cli import dev_settings
+from bff.dev_issuer import DevIssuer
 from bff.operations import stored_operations
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.world import Seller
 from bff.server import config_of
-from bff.settings import Settings, StreamSettings
+from bff.settings.connections import StreamSettings
+from bff.settings.settings import Settings
 
 
 @dataclass

@@ -27,12 +27,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.operations import stored_operations
 from bff.sandbox import serve as sandbox_ports
 from bff.sandbox.sandbox import DEV_SECRETS, PORTS, Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from resolvers.global_ids import global_id
 
 BFF = str(Path(sys.executable).parent / "bff")

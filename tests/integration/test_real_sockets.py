@@ -17,11 +17,11 @@ from processes import free_port, process, wait_until_ready
 from pydantic import SecretStr
 from sandbox_process import Services, services_on_free_ports
 
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.operations import stored_operations
 from bff.sandbox.sandbox import CONTROL_PORT, DEV_SECRETS, PORTS
 from bff.sandbox.seed import SELLERS
-from bff.settings import Settings
+from bff.settings.settings import Settings
 
 SECRET = "a-secret-of-this-drill-and-of-nothing-else"
 BFF = str(Path(sys.executable).parent / "bff")

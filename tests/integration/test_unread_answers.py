@@ -13,7 +13,7 @@ from served import Connection, Served, serving
 from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 
-from bff.settings import StreamSettings
+from bff.settings.connections import StreamSettings
 
 WAIT_S = 0.5
 BUFFER_BYTES = 4096  # of the kernel: else an answer of some hundred KB lies there, and nobody waits

@@ -23,7 +23,7 @@ from bff.cli import dev_settings
 from bff.rates import RateSettings
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 from clients.embedded import EmbeddedTransport
 

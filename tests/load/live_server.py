@@ -15,7 +15,7 @@ from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
 from bff.sandbox.writing import js_time
 from bff.server import config_of
-from bff.settings import Settings
+from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 
 PAGE_BYTES = 4096

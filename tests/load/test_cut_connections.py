@@ -29,9 +29,9 @@ from bff.cli import dev_settings
 from bff.sandbox import serve as sandbox_ports
 from bff.sandbox.sandbox import Sandbox
 from bff.sandbox.seed import SELLERS, seed
-from bff.settings import ServiceSettings
 from clients.chain.breaker import BreakerSettings
 from clients.directory import SERVICES
+from clients.transport import ServiceSettings
 from resolvers.global_ids import global_id
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bff_under_test import Bff
 
-from bff.auth import DevIssuer
+from bff.dev_issuer import DevIssuer
 from bff.operations import stored_operations
 
 

@@ -1,152 +1,25 @@
-"""Every knob of the process: its unit in its name, its default beside it.
+"""Settings: what the process is told."""
 
-Read once, in `bff/main.py`. The names of the services' addresses are those of the old deployment
-(`INTEGRATIONS_URL`, …); everything else is `BFF_…`, nested with two underscores:
-`BFF_REFUND_ENGINE__TIMEOUT_S=1.5`. A misspelt `BFF_` name stops the start.
-"""
-
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AnyHttpUrl,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
 
 from bff.http_guard import CorsSettings, HostName
 from bff.limits import LimitSettings
 from bff.rates import RateSettings
+from bff.settings.audit import MAKE_ONE, AuditSettings, secret_problem
+from bff.settings.connections import SocketSettings, StreamSettings
 from bff.tls import TlsSettings
 from bff.trusted import Trust
-from clients.store.database import PATIENCE_S
 from clients.transport import ServiceSettings, UpstreamSettings
 
-DEV_SECRET = "dev-only-never-in-production-0123456789"  # noqa: S105  # printed at every dev start
-SECRET_BYTES_AT_LEAST = 32  # RFC 7518, section 3.2: as long as the hash it is used with
-MAKE_ONE = "make one with `bff key`"
-_KNOWN_TO_ALL = re.compile(r"dev[-_]only|your[-_]?secret|change[-_]?(me|this|in)|placeholder", re.IGNORECASE)
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 READ_TOKENS = ("refund_engine", "integrations", "cost_docs", "stripe")
 READ_NONE = ("mcde", "predictor")  # unless somebody has given them a lock
 
 KeyHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class SocketSettings(BaseModel):
-    """What a connection may take; see `bff/sockets.py`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    head_wait_s: float = Field(
-        default=10.0, gt=0, le=120, description="For the head of a request, in seconds."
-    )
-    head_bytes: int = Field(
-        default=32_768, ge=4096, le=1_048_576, description="Of the head at most, in bytes."
-    )
-    head_lines: int = Field(default=64, ge=16, le=1000, description="Header lines at most.")
-    body_wait_s: float = Field(default=10.0, gt=0, le=120, description="For the whole body, in seconds.")
-    unread_wait_s: float = Field(
-        default=20.0,
-        gt=0,
-        le=600,
-        description="In which a client fetches what was written to it, or 16 KB of it at least, in seconds.",
-    )
-    keep_alive_s: int = Field(
-        default=75,
-        ge=1,
-        le=3600,
-        description="How long an idle connection is kept, in seconds; the proxy in front keeps it shorter.",
-    )
-    connections: int = Field(default=2000, ge=8, le=100_000, description="Open connections at most.")
-    forwarded_allow_ips: str | None = Field(
-        default=None,
-        description="Addresses and networks of proxies, with commas between, whose `X-Forwarded-For` and "
-        "`X-Forwarded-Proto` are believed; nobody's when absent.",
-    )
-
-
-class StreamSettings(BaseModel):
-    """How subscriptions are served; see docs/subscriptions.md."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    init_wait_s: float = Field(
-        default=5.0, gt=0, le=60, description="For `connection_init` of a WebSocket, in seconds."
-    )
-    operations: int = Field(default=100, ge=1, le=1000, description="On one WebSocket at once, at most.")
-    heartbeat_s: float = Field(
-        default=15.0,
-        gt=0,
-        le=60,
-        description="From one sign of life on a silent stream to the next, in seconds.",
-    )
-
-
-class AuditSettings(BaseSettings):
-    """Where the audit log is and what seals it: all that `bff audit` is told."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="BFF_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        hide_input_in_errors=True,  # an input may be a secret
-    )
-
-    db_url: str = Field(
-        default="sqlite+aiosqlite:///bff.sqlite3",
-        validation_alias="DB_URL",
-        description="What the BFF remembers, as a SQLAlchemy URL with an async driver.",
-    )
-    db_patience_s: float = Field(
-        default=PATIENCE_S,
-        gt=0,
-        le=60,
-        description="How long an answer waits for the database, in seconds; longer where its disk is slow.",
-    )
-    audit_keys: tuple[SecretStr, ...] = Field(
-        default=(),
-        description="Seal the audit log: one secret, or two while one replaces the other, the newest first.",
-    )
-    crypto_secret: SecretStr | None = Field(
-        default=None, validation_alias="CRYPTO_SECRET", description="The one secret instead of a list."
-    )
-    audit_keep_days: int = Field(
-        default=400, ge=1, le=36_500, description="How long a row of the audit log is kept, in days."
-    )
-
-    dev: bool = Field(
-        False,
-        description="Dev secrets allowed, schema and `/metrics` open; set by `bff dev`, never in production.",
-    )
-
-    def audit_problem(self) -> str | None:
-        """What is wrong with the secrets of the audit log, in words that say what to do."""
-        if self.audit_keys and self.crypto_secret:
-            return "BFF_AUDIT_KEYS and CRYPTO_SECRET are two ways to say the same: unset one"
-        if len(self.audit_keys) > 2:
-            return "BFF_AUDIT_KEYS must be one secret, or two while they change"
-        if self.dev:
-            return None
-        if not (self.audit_keys or self.crypto_secret):
-            return f"BFF_AUDIT_KEYS must be a secret that seals the audit log: {MAKE_ONE}"
-        variable = "CRYPTO_SECRET" if self.crypto_secret else "BFF_AUDIT_KEYS"
-        problems = (_problem(secret) for secret in self.audit_secrets())
-        return next((f"{variable} {problem}: {MAKE_ONE}" for problem in problems if problem), None)
-
-    def audit_secrets(self) -> list[str]:
-        """What seals the audit log, the newest first."""
-        told = self.audit_keys or ((self.crypto_secret,) if self.crypto_secret else ())
-        return [secret.get_secret_value() for secret in told] or [DEV_SECRET]
 
 
 class Settings(AuditSettings):
@@ -328,7 +201,7 @@ class Settings(AuditSettings):
             elif name in READ_TOKENS and not self.jwt_secret:
                 raise ValueError(f"{variable} must be that service's secret: there is no JWT_SECRET")
         for variable, secret in told.items():
-            if not self.dev and (problem := _problem(secret.get_secret_value())):
+            if not self.dev and (problem := secret_problem(secret.get_secret_value())):
                 raise ValueError(f"{variable} {problem}: {MAKE_ONE}")
         return self
 
@@ -380,14 +253,6 @@ class Settings(AuditSettings):
             "mcde": _upstream(self.mcde_url, self.mcde, None),
             "predictor": _upstream(self.predictor_url, self.predictor, None),
         }
-
-
-def _problem(secret: str) -> str | None:
-    if _KNOWN_TO_ALL.search(secret):
-        return "is a default that everybody can read"
-    if len(secret.encode()) < SECRET_BYTES_AT_LEAST:
-        return f"is shorter than {SECRET_BYTES_AT_LEAST} bytes"
-    return None
 
 
 def _upstream(url: AnyHttpUrl, service: ServiceSettings, secret: SecretStr | None) -> UpstreamSettings:
