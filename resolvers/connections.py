@@ -3,12 +3,15 @@
 import base64
 import binascii
 import functools
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import strawberry
 from strawberry import UNSET
 
 from resolvers.errors import BadUserInput
+
+NodeT = TypeVar("NodeT")
+EdgeT = TypeVar("EdgeT")
 
 PAGE_SIZE_MAX = 100
 WINDOWS_KEPT = 256  # a field of a hundred objects asks for the same one a hundred times
@@ -39,6 +42,33 @@ class PageInfo:
         return cursor(self.offset + self.count - 1) if self.count else None
 
 
+@strawberry.type
+class Connection(Generic[NodeT, EdgeT]):
+    """A page of a list. Each kind says what its items and edges are, and whether the list was counted."""
+
+    edge: ClassVar[Any]  # makes an edge of `cursor` and `node`
+
+    @strawberry.field(description="Items with their cursors.")
+    def edges(self) -> list[EdgeT]:
+        return [
+            self.edge(cursor=cursor(self.offset + index), node=node) for index, node in enumerate(self.nodes)
+        ]
+
+    nodes: list[NodeT] = strawberry.field(description="Items without their cursors.")
+
+    @strawberry.field(description="Where this page lies.")
+    def page_info(self) -> PageInfo:
+        return PageInfo(
+            has_next_page=self.has_next_page,
+            has_previous_page=self.offset > 0,
+            offset=self.offset,
+            count=len(self.nodes),
+        )
+
+    offset: strawberry.Private[int]
+    has_next_page: strawberry.Private[bool]
+
+
 class Window(NamedTuple):
     """The part of a list that `first` and `after` ask for."""
 
@@ -63,11 +93,6 @@ def window(first: int, after: str | None = None, *, at_most: int = PAGE_SIZE_MAX
 def cursor(position: int) -> str:
     """The cursor of the item at a position, counted from 0."""
     return binascii.b2a_base64(b"offset:%d" % position, newline=False).decode()
-
-
-def page_info(offset: int, count: int, *, has_next_page: bool) -> PageInfo:
-    """Where a page of `count` items lies that begins at `offset`."""
-    return PageInfo(has_next_page=has_next_page, has_previous_page=offset > 0, offset=offset, count=count)
 
 
 def _position(after: str) -> int:

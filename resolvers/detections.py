@@ -17,7 +17,7 @@ from strawberry import UNSET
 from clients.integrations.detections import DetectionRecord
 from clients.refund_engine import ClaimRecord
 from clients.transport import Answer
-from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window
+from resolvers.connections import After, Connection, First, Window, window
 from resolvers.context import Info
 from resolvers.costs import DISPUTES, INTEGRATIONS, REFUND_ENGINE, keyed, once
 from resolvers.fields import asks, loads
@@ -149,27 +149,15 @@ class DetectionEdge:
 
 
 @strawberry.type(description="A page of findings.")
-class DetectionConnection:
-    @strawberry.field(description="Items with their cursors.")
-    def edges(self) -> list[DetectionEdge]:
-        return [
-            DetectionEdge(cursor=cursor(self.offset + index), node=node)
-            for index, node in enumerate(self.nodes)
-        ]
+class DetectionConnection(Connection[Detection, DetectionEdge]):
+    edge = DetectionEdge
 
-    @strawberry.field(description="Where this page lies.")
-    def page_info(self) -> PageInfo:
-        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
-
-    nodes: list[Detection] = strawberry.field(description="Items without their cursors.")
     total_count: int | None = strawberry.field(
         description=(
             "How many in all; null when the owner did not count, which is always so for `Query.detections`."
         )
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
-    offset: strawberry.Private[int]
-    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_rows(

@@ -22,7 +22,7 @@ from clients.cost_docs import DocumentRecord
 from clients.mcde import CostEstimateRecord, EvidenceValidationRecord
 from clients.refund_engine import ClaimRecord
 from clients.transport import Answer, Page
-from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window
+from resolvers.connections import After, Connection, First, Window, window
 from resolvers.context import Info
 from resolvers.costs import CLAIM_OF_DOCUMENT, COST_DOCS, DOCUMENT_STATS, MCDE, each, once
 from resolvers.evidence import CostEstimate, EvidenceValidation
@@ -156,19 +156,9 @@ class DocumentEdge:
 
 
 @strawberry.type(description="A page of documents.")
-class DocumentConnection:
-    @strawberry.field(description="Items with their cursors.")
-    def edges(self) -> list[DocumentEdge]:
-        return [
-            DocumentEdge(cursor=cursor(self.offset + index), node=node)
-            for index, node in enumerate(self.nodes)
-        ]
+class DocumentConnection(Connection[Document, DocumentEdge]):
+    edge = DocumentEdge
 
-    @strawberry.field(description="Where this page lies.")
-    def page_info(self) -> PageInfo:
-        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
-
-    nodes: list[Document] = strawberry.field(description="Items without their cursors.")
     total_count: int | None = strawberry.field(
         description="How many in all; null when the owner did not count."
     )
@@ -179,8 +169,6 @@ class DocumentConnection:
         )
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
-    offset: strawberry.Private[int]
-    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_page(

@@ -18,7 +18,7 @@ from strawberry import UNSET
 from clients.refund_engine import ClaimRecord
 from clients.stripe import AccountRecord, TransactionRecord
 from clients.transport import Answer
-from resolvers.connections import After, First, PageInfo, Window, cursor, page_info, window
+from resolvers.connections import After, Connection, First, Window, window
 from resolvers.context import Info
 from resolvers.costs import REFUND_ENGINE, STRIPE, TRANSACTIONS, keyed, once
 from resolvers.fields import asks, loads
@@ -127,25 +127,13 @@ class PaymentEdge:
 
 
 @strawberry.type(description="A page of payments.")
-class PaymentConnection:
-    @strawberry.field(description="Items with their cursors.")
-    def edges(self) -> list[PaymentEdge]:
-        return [
-            PaymentEdge(cursor=cursor(self.offset + index), node=node)
-            for index, node in enumerate(self.nodes)
-        ]
+class PaymentConnection(Connection[Payment, PaymentEdge]):
+    edge = PaymentEdge
 
-    @strawberry.field(description="Where this page lies.")
-    def page_info(self) -> PageInfo:
-        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
-
-    nodes: list[Payment] = strawberry.field(description="Items without their cursors.")
     total_count: int | None = strawberry.field(
         description="How many match in all; null when the owner did not count."
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
-    offset: strawberry.Private[int]
-    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_rows(

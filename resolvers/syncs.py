@@ -19,7 +19,7 @@ from strawberry import UNSET
 from clients.errors import ResultTooLarge
 from clients.integrations.detections import DetectionRecord
 from clients.integrations.syncs import SyncRecord
-from resolvers.connections import After, First, PageInfo, cursor, page_info, window
+from resolvers.connections import After, Connection, First, window
 from resolvers.context import Info
 from resolvers.costs import DETECTIONS, INTEGRATIONS, SYNCS, once
 from resolvers.detections import DetectionConnection
@@ -184,22 +184,11 @@ class SyncEdge:
 
 
 @strawberry.type(description="A page of syncs.")
-class SyncConnection:
-    @strawberry.field(description="Items with their cursors.")
-    def edges(self) -> list[SyncEdge]:
-        return [
-            SyncEdge(cursor=cursor(self.offset + index), node=node) for index, node in enumerate(self.nodes)
-        ]
+class SyncConnection(Connection[Sync, SyncEdge]):
+    edge = SyncEdge
 
-    @strawberry.field(description="Where this page lies.")
-    def page_info(self) -> PageInfo:
-        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
-
-    nodes: list[Sync] = strawberry.field(description="Items without their cursors.")
     total_count: int | None = strawberry.field(description="Always null: the owner does not count.")
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
-    offset: strawberry.Private[int]
-    has_next_page: strawberry.Private[bool]
 
 
 @strawberry.type

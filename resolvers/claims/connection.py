@@ -9,7 +9,7 @@ import strawberry
 from clients.refund_engine import ClaimRecord
 from clients.transport import Page
 from resolvers.claims.claim import Claim
-from resolvers.connections import PageInfo, Window, cursor, page_info
+from resolvers.connections import Connection, Window
 
 
 @strawberry.type(description="A claim and its place in a connection.")
@@ -19,18 +19,9 @@ class ClaimEdge:
 
 
 @strawberry.type(description="A page of claims.")
-class ClaimConnection:
-    @strawberry.field(description="Items with their cursors.")
-    def edges(self) -> list[ClaimEdge]:
-        return [
-            ClaimEdge(cursor=cursor(self.offset + index), node=node) for index, node in enumerate(self.nodes)
-        ]
+class ClaimConnection(Connection[Claim, ClaimEdge]):
+    edge = ClaimEdge
 
-    @strawberry.field(description="Where this page lies.")
-    def page_info(self) -> PageInfo:
-        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
-
-    nodes: list[Claim] = strawberry.field(description="Items without their cursors.")
     total_count: int | None = strawberry.field(
         description="How many match in all; null for a search, which is not counted."
     )
@@ -38,8 +29,6 @@ class ClaimConnection:
         description="Whether matches exist that no page reaches. Only a search can be: it ends after 100."
     )
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
-    offset: strawberry.Private[int]
-    has_next_page: strawberry.Private[bool]
 
     @classmethod
     def of_page(cls, page: Page[ClaimRecord], part: Window, *, truncated: bool = False) -> ClaimConnection:

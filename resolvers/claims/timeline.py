@@ -22,7 +22,7 @@ from clients.integrations.disputes import DisputeRecord
 from clients.refund_engine import ClaimRecord, LedgerRecord
 from clients.stripe import TransactionRecord
 from clients.transport import Answer, Page
-from resolvers.connections import PageInfo, Window, cursor, page_info
+from resolvers.connections import Connection, Window
 from resolvers.context import Info
 from resolvers.loaders.batching import settled
 from resolvers.money import Money, cents, money, optional_money
@@ -118,19 +118,9 @@ class ClaimEventEdge:
 
 
 @strawberry.type(description="A page of timeline entries.")
-class ClaimEventConnection:
-    @strawberry.field(description="Items with their cursors.")
-    def edges(self) -> list[ClaimEventEdge]:
-        return [
-            ClaimEventEdge(cursor=cursor(self.offset + index), node=node)
-            for index, node in enumerate(self.nodes)
-        ]
+class ClaimEventConnection(Connection[ClaimEvent, ClaimEventEdge]):
+    edge = ClaimEventEdge
 
-    @strawberry.field(description="Where this page lies.")
-    def page_info(self) -> PageInfo:
-        return page_info(self.offset, len(self.nodes), has_next_page=self.has_next_page)
-
-    nodes: list[ClaimEvent] = strawberry.field(description="Items without their cursors.")
     total_count: int | None = strawberry.field(
         description="How many in all; null when `missingServices` is not empty."
     )
@@ -143,8 +133,6 @@ class ClaimEventConnection:
     as_of: datetime = strawberry.field(
         description="When the owner's answer was received; of the oldest, where several were needed."
     )
-    offset: strawberry.Private[int]
-    has_next_page: strawberry.Private[bool]
 
 
 async def timeline_of(claim: ClaimRecord, info: Info, part: Window) -> ClaimEventConnection:
