@@ -101,6 +101,24 @@ async def test_mutations_never_share(bff, executed):
     assert len(executed) == 2
 
 
+async def test_what_was_written_is_in_whatever_is_asked_after_it(bff, executed):
+    """A refetch that joined a query from before the mutation would show the text from before it."""
+    claim_id = (await bff.ask("{ claims(first: 1) { nodes { id } } }")).data["claims"]["nodes"][0]["id"]
+    query = "query ($id: ID!) { claim(id: $id) { description documents { totalCount } } }"
+    bff.sandbox.faults["cost-docs"] = "slow:2000"
+    own = asyncio.create_task(bff.ask(query, id=claim_id))
+    others = asyncio.create_task(bff.ask(QUERY, first=2, seller=SELLERS[1]))
+    await asyncio.sleep(0.3)  # it has read the claim, and waits for its documents
+
+    written = await bff.ask("UpdateClaim", input={"claimId": claim_id, "description": "Found in a box."})
+    again = await bff.ask(query, id=claim_id)
+
+    assert written.data["updateClaim"]["claim"]["description"] == "Found in a box."
+    assert again.data["claim"]["description"] == "Found in a box."
+    assert (await own).data["claim"]["documents"], "whoever waited is answered"
+    assert (await others).errors == []
+
+
 async def test_when_the_first_leaves_the_others_are_answered(bff, executed):
     """Its work is ended, as it is its own; one of those that wait begins anew."""
     bff.sandbox.faults["refund-engine"] = SLOW
