@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import UpstreamNotFound
-from clients.records import Int32, Record, UtcTime, UuidText, Word, number
+from clients.records import Int32, Record, Rows, UtcTime, UuidText, Word, number
 from clients.transport import Answer, Page, Upstream, given, path_id
 
 T = TypeVar("T")
@@ -62,8 +62,8 @@ class DocumentStatsRecord(Record):
     """Figures over the documents that the viewer uploaded."""
 
     total_documents: Int32 = Field(validation_alias="totalDocuments")
-    documents_by_type: list[ContentTypeRecord] = Field(validation_alias="documentsByType")
-    recent_uploads: list[RecentUploadRecord] = Field(validation_alias="recentUploads")
+    documents_by_type: Rows[ContentTypeRecord] = Field(validation_alias="documentsByType")
+    recent_uploads: Rows[RecentUploadRecord] = Field(validation_alias="recentUploads")
 
 
 class GenerationRecord(Record):
@@ -86,7 +86,7 @@ class _Data(Record, Generic[T]):
 
 
 class _Documents(Record):
-    documents: list[DocumentRecord]
+    documents: Rows[DocumentRecord]
     total: Int32
 
 

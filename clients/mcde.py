@@ -4,12 +4,10 @@ It asks for no token and looks nothing up, so only what was found to be the view
 zone and mean UTC; amounts have no currency and mean USD. Both answers are worked out anew each time.
 """
 
-from decimal import Decimal
-
 from pydantic import TypeAdapter
 
 from clients.caller import Caller
-from clients.records import Finite, Record, UtcTime, Word
+from clients.records import Decimal15, Finite, Record, Rows, UtcTime, Word
 from clients.transport import Answer, Upstream
 
 HEALTH_TIMEOUT_S = 7.0  # its /health waits up to 5 s for the refund engine's
@@ -20,22 +18,22 @@ class EvidenceValidationRecord(Record):
 
     is_compliant: bool
     compliance_score: Finite
-    validation_errors: list[str]
+    validation_errors: Rows[str]
     validated_at: UtcTime
 
 
 class CostComponentsRecord(Record):
-    material_cost: Decimal | None = None
-    labor_cost: Decimal | None = None
-    overhead_cost: Decimal | None = None
-    shipping_cost: Decimal | None = None
-    tax_cost: Decimal | None = None
+    material_cost: Decimal15 | None = None
+    labor_cost: Decimal15 | None = None
+    overhead_cost: Decimal15 | None = None
+    shipping_cost: Decimal15 | None = None
+    tax_cost: Decimal15 | None = None
 
 
 class CostEstimateRecord(Record):
     """What the goods in one document cost to make."""
 
-    estimated_cost: Decimal
+    estimated_cost: Decimal15
     confidence: Finite
     cost_components: CostComponentsRecord
     validation_status: Word

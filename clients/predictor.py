@@ -1,13 +1,12 @@
 """The FBA predictor: how likely claims are to be reimbursed, from their features. Keeps nothing."""
 
 import functools
-from decimal import Decimal
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from clients.caller import Caller
-from clients.records import Record, Word
+from clients.records import Decimal15, Record, Word
 from clients.transport import Answer, Upstream
 
 T = TypeVar("T")
@@ -24,8 +23,8 @@ class ClaimFeatures(TypedDict):
 
 
 class PredictionRecord(Record):
-    success_probability: Decimal
-    confidence: Decimal | None = None
+    success_probability: Decimal15
+    confidence: Decimal15 | None = None
 
 
 class _Predictions(Record, Generic[T]):

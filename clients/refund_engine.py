@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from clients.caller import Caller
 from clients.errors import UpstreamNotFound
-from clients.records import CountText, Int32, Record, UtcTime, UuidText, Word, number
+from clients.records import CountText, Decimal15, Int32, Record, Rows, UtcTime, UuidText, Word, number
 from clients.transport import Answer, Page, Upstream, given, path_id
 
 T = TypeVar("T")
@@ -29,14 +29,14 @@ class ClaimRecord(Record):
     id: UuidText
     user_id: UuidText
     case_number: str
-    claim_amount: Decimal
-    customer_history_score: Decimal
+    claim_amount: Decimal15
+    customer_history_score: Decimal15
     product_category: str
     days_since_purchase: Int32
     claim_description: str | None
     status: Word
-    ml_prediction: Decimal | None
-    ml_confidence: Decimal | None
+    ml_prediction: Decimal15 | None
+    ml_confidence: Decimal15 | None
     created_at: UtcTime
     updated_at: UtcTime
 
@@ -59,8 +59,8 @@ class ClaimStatsRecord(Record):
     processing: CountText
     approved: CountText
     rejected: CountText
-    total_amount: Decimal | None  # a sum over no rows is null in SQL
-    avg_prediction: Decimal | None
+    total_amount: Decimal15 | None  # a sum over no rows is null in SQL
+    avg_prediction: Decimal15 | None
 
 
 class LedgerRecord(Record):
@@ -70,7 +70,7 @@ class LedgerRecord(Record):
     case_id: UuidText | None
     user_id: UuidText
     entry_type: Word
-    amount: Decimal
+    amount: Decimal15
     description: str | None
     status: Word
     created_at: UtcTime
@@ -91,7 +91,7 @@ class _Pagination(Record):
 
 
 class _Page(Record, Generic[T]):
-    data: list[T]
+    data: Rows[T]
     pagination: _Pagination
 
 
@@ -100,7 +100,7 @@ class _One(Record, Generic[T]):
 
 
 class _Found(Record):
-    data: list[ClaimRecord]
+    data: Rows[ClaimRecord]
 
 
 CLAIM_PAGE = TypeAdapter(_Page[ClaimRecord])

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter
 from clients.caller import Caller
 from clients.chain.question import Disguise
 from clients.errors import PaymentAccountMissing, PaymentsIdentityMissing, UpstreamNotFound
-from clients.records import Int32, Record, UtcTime, Word
+from clients.records import Int32, Record, Rows, UtcTime, Word
 from clients.transport import Answer, Page, Upstream, given
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class TransactionRecord(Record):
     status: Word
     created_at: UtcTime = Field(validation_alias="createdAt")
     updated_at: UtcTime = Field(validation_alias="updatedAt")
-    steps: list[PaymentStepRecord] = Field(validation_alias="auditTrail")
+    steps: Rows[PaymentStepRecord] = Field(validation_alias="auditTrail")
 
 
 class AccountRecord(Record):
@@ -96,7 +96,7 @@ class _Pagination(Record):
 
 
 class _Transactions(Record):
-    transactions: list[TransactionRecord]
+    transactions: Rows[TransactionRecord]
     pagination: _Pagination
 
 

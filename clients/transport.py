@@ -41,6 +41,7 @@ log = structlog.get_logger()
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # which tell its length even when there is none
 PROBLEMS_LOGGED = 5  # of a body in a shape that was not agreed
+PROBLEMS_LISTED = 1000  # pydantic lists all or none, and a million take seconds
 
 
 class ServiceSettings(BaseModel):
@@ -268,12 +269,17 @@ class Upstream:
         try:
             return shape.validate_json(response.content)
         except ValidationError as exc:
-            problems = exc.errors(include_url=False, include_context=False, include_input=False)
+            problems = (
+                exc.errors(include_url=False, include_context=False, include_input=False)
+                if exc.error_count() <= PROBLEMS_LISTED
+                else []
+            )
             log.error(
                 "upstream.contract_broken",
                 upstream=self.name,
                 operation=operation,
                 status=response.status_code,
+                problem_count=exc.error_count(),
                 problems=[
                     f"{'.'.join(map(str, problem['loc']))}: {problem['type']}"
                     for problem in problems[:PROBLEMS_LOGGED]

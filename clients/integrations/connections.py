@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, TypeAdapter
 
 from clients.integrations.asking import Asking, Data, Done
-from clients.records import Record, UtcTime, Word
+from clients.records import Record, Rows, UtcTime, Word
 from clients.transport import Answer, Page
 
 Provider = Literal["amazon", "gmail", "stripe"]
@@ -37,7 +37,7 @@ class _Reconnect(Record):
     reconnect_url: str = Field(validation_alias="reconnectUrl")
 
 
-INTEGRATIONS = TypeAdapter(Data[list[IntegrationRecord]])
+INTEGRATIONS = TypeAdapter(Data[Rows[IntegrationRecord]])
 CONSENT = TypeAdapter(_Consent)
 RECONNECT = TypeAdapter(Data[_Reconnect])
 DISCONNECTED = TypeAdapter(Done)

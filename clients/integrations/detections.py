@@ -1,11 +1,9 @@
 """Detections: what was found in the synced data, for which Amazon may owe money."""
 
-from decimal import Decimal
-
 from pydantic import TypeAdapter
 
 from clients.integrations.asking import Asking, Data
-from clients.records import Finite, Int32, Record, UtcTime, UuidText, Word
+from clients.records import Decimal15, Finite, Int32, Record, Rows, UtcTime, UuidText, Word
 from clients.transport import Answer, Page
 
 
@@ -18,7 +16,7 @@ class DetectionRecord(Record):
     anomaly_type: Word
     severity: Word
     status: Word
-    estimated_value: Decimal
+    estimated_value: Decimal15
     currency: str
     confidence_score: Finite
     created_at: UtcTime
@@ -29,18 +27,18 @@ class FiguresRecord(Record):
     """Number and summed value of some findings."""
 
     count: Int32
-    value: Decimal
+    value: Decimal15
 
 
 class DetectionStatisticsRecord(Record):
     """Figures over all findings of the viewer, without a currency: USD."""
 
     total_anomalies: Int32
-    total_value: Decimal
+    total_value: Decimal15
     by_severity: dict[Word, FiguresRecord]
     by_type: dict[Word, FiguresRecord]
     dispute_cases: Int32
-    total_claimed: Decimal
+    total_claimed: Decimal15
 
 
 class _Job(Record):
@@ -52,7 +50,7 @@ class _Queued(Record):
 
 
 QUEUED = TypeAdapter(_Queued)
-DETECTIONS = TypeAdapter(Data[list[DetectionRecord]])
+DETECTIONS = TypeAdapter(Data[Rows[DetectionRecord]])
 DETECTION_STATISTICS = TypeAdapter(Data[DetectionStatisticsRecord])
 
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from clients.chain.question import Disguise
 from clients.errors import CaseNotSubmittable, UpstreamConflict, UpstreamNotFound
 from clients.integrations.asking import Asking, Data
-from clients.records import Int32, Record, UtcTime, UuidText, Word, number
+from clients.records import Decimal15, Int32, Record, Rows, UtcTime, UuidText, Word, number
 from clients.transport import Answer, Page, path_id
 
 # Filing asks the provider, and opening may file at once by the owner's rules: giving up early proves nothing.
@@ -35,16 +35,16 @@ class DisputeRecord(Record):
     currency: str
     submission_date: UtcTime | None
     resolution_date: UtcTime | None
-    resolution_amount: Decimal | None
+    resolution_amount: Decimal15 | None
     resolution_notes: str | None
     provider_case_id: str | None
-    expected_amount: Decimal | None
+    expected_amount: Decimal15 | None
     expected_paid_date: UtcTime | None
     created_at: UtcTime
 
 
 class _Disputes(Record):
-    cases: list[DisputeRecord]
+    cases: Rows[DisputeRecord]
     total: Int32
 
 

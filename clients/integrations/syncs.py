@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, TypeAdapter
 from clients.chain.question import Disguise
 from clients.errors import UpstreamNotFound
 from clients.integrations.asking import Asking, Data, Done
-from clients.records import Int32, Record, UtcTime, Word
+from clients.records import Int32, Record, Rows, UtcTime, Word
 from clients.transport import Answer, Page, path_id
 
 SyncType = Literal["inventory", "financial", "product"]
@@ -46,7 +46,7 @@ class StartedSyncRecord(Record):
 
 STARTED = TypeAdapter(Data[StartedSyncRecord])
 CANCELLED = TypeAdapter(Done)
-SYNCS = TypeAdapter(Data[list[SyncRecord]])
+SYNCS = TypeAdapter(Data[Rows[SyncRecord]])
 SYNC = TypeAdapter(Data[SyncRecord])
 
 

@@ -248,8 +248,21 @@ async def test_a_broken_contract_is_logged_by_field_not_by_value(as_ann, respx_r
         await as_ann.refund_engine.claims_page(limit=5)
 
     [event] = [event for event in events if event["event"] == "upstream.contract_broken"]
-    assert event["problems"] == ["data.1.status: string_type"]
+    assert (event["problem_count"], event["problems"]) == (1, ["data.1.status: string_type"])
     assert "words" not in str(events)
+
+
+async def test_countless_problems_are_counted_and_not_listed(as_ann, respx_router, captured):
+    """A body that is wrong in each of its members must not hold the loop while its faults find words."""
+    body = captured("integrations", "048")
+    body["data"]["by_severity"] = {f"kind {number}": {} for number in range(1000)}
+    respx_router.get(host="integrations.test").respond(json=body)
+
+    with structlog.testing.capture_logs() as events, pytest.raises(ContractBroken):
+        await as_ann.integrations.detection_statistics()
+
+    [event] = [event for event in events if event["event"] == "upstream.contract_broken"]
+    assert (event["problem_count"], event["problems"]) == (2000, [])
 
 
 @pytest.mark.parametrize(
