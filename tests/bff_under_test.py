@@ -12,6 +12,7 @@ import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.app import create_dev_app, dev_token
@@ -56,6 +57,8 @@ class Bff:
     heard: list[Heard] = field(default_factory=list)
     lost: set[tuple[str, str]] = field(default_factory=set)
     """Service and method of requests whose answers are lost: it does its work, and the connection breaks."""
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    """Service and method of requests that it refuses, and gives no reason that anybody knows."""
 
     async def ask(
         self,
@@ -131,8 +134,11 @@ async def running(app: FastAPI, sandbox: Sandbox, settings: Settings) -> AsyncIt
         yield Bff(http, sandbox, settings)
 
 
-def listen(sandbox: Sandbox, lost: Collection[tuple[str, str]] = ()) -> list[Heard]:
-    """Write down all that reaches a sandbox's services, and lose some answers; before the BFF is made."""
+def listen(
+    sandbox: Sandbox, lost: Collection[tuple[str, str]] = (), refused: Collection[tuple[str, str]] = ()
+) -> list[Heard]:
+    """Write down all that reaches a sandbox's services, lose some answers and refuse some requests; before
+    the BFF is made."""
     heard: list[Heard] = []
 
     async def unheard(message: Message) -> None:
@@ -142,6 +148,9 @@ def listen(sandbox: Sandbox, lost: Collection[tuple[str, str]] = ()) -> list[Hea
         async def hear(scope: Scope, receive: Receive, send: Send) -> None:
             headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
             heard.append(Heard(service, scope["method"], scope["raw_path"].decode(), headers))
+            if (service, scope["method"]) in refused:
+                await JSONResponse({"success": False, "message": "No."}, 422)(scope, receive, send)
+                return
             if (service, scope["method"]) in lost:
                 await app(scope, receive, unheard)
                 raise ConnectionResetError
@@ -184,10 +193,11 @@ async def made_bffs(*, patient: bool) -> AsyncIterator[MakeBff]:
             settings = usual.model_copy(update=told)
             sandbox = Sandbox(world or seed(claims), **options)
             lost: set[tuple[str, str]] = set()
-            heard = listen(sandbox, lost)
+            refused: set[tuple[str, str]] = set()
+            heard = listen(sandbox, lost, refused)
             app = create_dev_app(sandbox, settings, seller=SELLERS[0])
             made = await stack.enter_async_context(running(app, sandbox, settings))
-            made.heard, made.lost = heard, lost
+            made.heard, made.lost, made.refused = heard, lost, refused
             return made
 
         yield make

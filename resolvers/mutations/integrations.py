@@ -12,16 +12,19 @@ from typing import Annotated
 
 import strawberry
 
+from clients.errors import UpstreamError
 from clients.integrations.connections import Provider
 from resolvers.costs import INTEGRATIONS
 from resolvers.costs import once as once_per_operation
 from resolvers.integrations import Integration, IntegrationProvider, IntegrationStatus
 from resolvers.mutations.user_errors import (
+    Refused,
     UserError,
     UserErrorCode,
     conflict,
     lost_answer,
     not_done,
+    outcome_unknown,
     refused_if_rejected,
     seen_after,
     user_errors_field,
@@ -81,10 +84,19 @@ class IntegrationMutations:
         input: Annotated[ConnectIntegrationInput, strawberry.argument(description="Input.")],
     ) -> ConnectIntegrationPayload | None:
         provider = PROVIDERS[input.provider]
-        with refused_if_rejected():
-            if input.reconnect:
+        if input.reconnect:
+            with refused_if_rejected():
                 await work.clients.integrations.reconnect(provider)
-            consent = await work.clients.integrations.connect(provider)
+        try:
+            with refused_if_rejected():
+                consent = await work.clients.integrations.connect(provider)
+        except (UpstreamError, Refused) as error:
+            if not input.reconnect:
+                raise
+            raise outcome_unknown(
+                INTEGRATIONS,
+                "The connection has lapsed, and the page for consent cannot be had right now. Ask again.",
+            ) from error
         if consent.value is None:
             raise conflict(
                 UserErrorCode.ALREADY_CONNECTED,

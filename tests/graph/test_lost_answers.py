@@ -214,17 +214,62 @@ async def test_a_claim_of_ones_own_number_is_found_when_it_landed_late(bff):
     assert len(bff.sandbox.writes) == 1
 
 
-async def test_a_filing_case_that_was_opened_is_not_passed_over(bff):
+@pytest.mark.parametrize("wrong", ["down", "refused", "store away"])
+async def test_a_filing_case_that_was_opened_is_not_passed_over(bff, monkeypatch, wrong):
     """ "Nothing was done" would be false: the case is open, and the same key goes on from there."""
     variables = MUTATIONS["CreateClaim"].variables(bff.sandbox.world)
-    bff.sandbox.faults["refund-engine"] = "down"
+    real = Receipts.note
+
+    async def noted_until_the_case_is_open(*args):
+        if bff.sandbox.writes:
+            raise StoreUnavailable
+        return await real(*args)
+
+    if wrong == "down":
+        bff.sandbox.faults["refund-engine"] = "down"
+    elif wrong == "refused":
+        bff.refused.add(("refund-engine", "POST"))
+    else:
+        monkeypatch.setattr(Receipts, "note", noted_until_the_case_is_open)
     first = await bff.ask("CreateClaim", **variables)
     bff.sandbox.faults.clear()
+    bff.refused.clear()
+    monkeypatch.setattr(Receipts, "note", real)
 
     second = await bff.ask("CreateClaim", **variables)
 
-    assert (codes_of(first), codes_of(second)) == (["OUTCOME_UNKNOWN"], [])
+    assert (first.errors, codes_of(first), codes_of(second)) == ([], ["OUTCOME_UNKNOWN"], [])
+    assert "The filing case was opened" in payload_of(first)["userErrors"][0]["message"]
     assert done(bff.sandbox.writes) == list(MUTATIONS["CreateClaim"].does)
+
+
+@pytest.mark.parametrize("wrong", ["lost", "refused"])
+@pytest.mark.parametrize("provider", ["AMAZON", "GMAIL"])
+async def test_a_connection_that_has_lapsed_is_not_passed_over(bff, provider, wrong):
+    """A seller who reads "nothing was done" goes on without the connection that findings come from."""
+    method = "GET" if provider == "AMAZON" else "POST"
+    variables = {"input": {"provider": provider, "reconnect": True}}
+    for row in bff.sandbox.world.connections.values():
+        row["status"] = "active"
+    getattr(bff, wrong).add(("integrations", method))
+
+    first = await bff.ask("ConnectIntegration", **variables)
+    bff.lost.clear()
+    bff.refused.clear()
+    second = await bff.ask("ConnectIntegration", **variables)
+
+    [error] = payload_of(first)["userErrors"]
+    assert (first.errors, error["code"]) == ([], "OUTCOME_UNKNOWN")
+    assert "has lapsed" in error["message"]
+    assert ("integrations", "reconnectIntegration") in done(bff.sandbox.writes)
+    assert (codes_of(second), payload_of(second)["authorizationUrl"] is None) == ([], False)
+
+
+async def test_a_connection_that_stays_is_not_called_lapsed(bff):
+    """Without `reconnect` nothing is done before the consent: "try again" is all there is to say."""
+    bff.refused.add(("integrations", "POST"))
+    answer = await bff.ask("ConnectIntegration", input={"provider": "GMAIL"})
+    assert codes_of(answer) == ["REFUSED"]
 
 
 async def test_a_seller_with_many_payments_is_charged_all_the_same(bff):

@@ -15,7 +15,7 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
-from clients.errors import UpstreamConflict, UpstreamError
+from clients.errors import StoreError, UpstreamConflict, UpstreamError
 from clients.integrations.disputes import DisputeRecord
 from clients.refund_engine import ClaimRecord
 from resolvers.claims.claim import Claim
@@ -33,6 +33,7 @@ from resolvers.mutations.given import MoneyInput, amount_of, key_field, text_of
 from resolvers.mutations.once import Attempt, Deed, Done, Sent, once
 from resolvers.mutations.owned import own_detection
 from resolvers.mutations.user_errors import (
+    Refused,
     UserError,
     UserErrorCode,
     conflict,
@@ -164,6 +165,21 @@ async def _record(work: Work, wanted: _Wanted, attempt: Attempt) -> Done[CreateC
         number = (await _dispute_of(work, wanted, wanted.detection_id, attempt)).case_number
     assert number, "one of the two was given"
     case_opened = attempt.sent is not None
+    try:
+        return await _record_under(number, work, wanted, attempt)
+    except (UpstreamError, StoreError, Refused) as error:
+        looked_for = isinstance(error, UpstreamError) and error.maybe_done
+        if looked_for or not case_opened:
+            raise
+        raise outcome_unknown(
+            REFUND_ENGINE,
+            "The filing case was opened, and the claim is not recorded yet. Send the same key again.",
+        ) from error
+
+
+async def _record_under(
+    number: str, work: Work, wanted: _Wanted, attempt: Attempt
+) -> Done[CreateClaimPayload]:
     await attempt.sending()
     try:
         with refused_if_rejected():
@@ -183,13 +199,6 @@ async def _record(work: Work, wanted: _Wanted, attempt: Attempt) -> Done[CreateC
                 UserErrorCode.CASE_NUMBER_TAKEN, "This case number is in use. Choose another.", "caseNumber"
             ) from None
         return Done(existing.value.id, CreateClaimPayload(claim=Claim.from_answer(existing)))
-    except UpstreamError as error:
-        if case_opened and not error.maybe_done:
-            raise outcome_unknown(
-                error.upstream,
-                "The filing case was opened, and the claim is not recorded yet. Send the same key again.",
-            ) from error
-        raise
     return Done(answer.value.id, CreateClaimPayload(claim=Claim.from_answer(answer)))
 
 
