@@ -3,16 +3,16 @@
 import asyncio
 import getpass
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import orjson
 import typer
-from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bff.environment import complaints
+from bff.environment import BadEnvironment, misspelt, refused, told
 from bff.settings.audit import AuditSettings
 from bff.telemetry import configure_logging
 from clients.errors import StoreUnavailable
@@ -20,7 +20,7 @@ from clients.store.audit import End
 from clients.store.audit_breaks import REASON_CHARS, NotThatBreak
 from clients.store.audit_chain import SHOWN_AT_MOST, AuditChain, ChainBroken
 from clients.store.audit_keys import AuditKeys
-from clients.store.database import Database
+from clients.store.database import Database, file_of
 
 T = TypeVar("T")
 
@@ -121,12 +121,16 @@ def doctor(
 
 
 def _asked(question: Callable[[AuditChain], Awaitable[T]]) -> T:
+    if unknown := misspelt(os.environ):
+        raise refused(unknown)
     try:
-        settings = AuditSettings()  # type: ignore[call-arg]  # pydantic's `False` is a default all the same
-    except ValidationError as exc:
-        raise _refused("\n  ".join(["The settings cannot be used.", *complaints(exc)])) from None
+        settings = told(AuditSettings)
+    except BadEnvironment as exc:
+        raise refused(str(exc)) from None
     if problem := settings.audit_problem():
-        raise _refused(problem)
+        raise refused(problem)
+    if (file := file_of(settings.db_url)) and not file.is_file():  # SQLite would make one
+        raise refused(f"DB_URL leads to no database: there is no file {file}.")
     configure_logging(readable=True, level=logging.CRITICAL)  # what is wrong is said below
 
     async def answered() -> T:
@@ -143,15 +147,10 @@ def _asked(question: Callable[[AuditChain], Awaitable[T]]) -> T:
         typer.echo(f"BROKEN. {exc}", err=True)
         raise typer.Exit(1) from None
     except NotThatBreak as exc:
-        raise _refused(str(exc)) from None
+        raise refused(str(exc)) from None
     except (StoreUnavailable, SQLAlchemyError) as exc:
         said = f"DB_URL leads to no database with an audit log, or it does not answer ({type(exc).__name__})."
-        raise _refused(said) from None
-
-
-def _refused(said: str) -> typer.Exit:
-    typer.echo(said, err=True)
-    return typer.Exit(2)
+        raise refused(said) from None
 
 
 def _end(text: str) -> End:

@@ -47,7 +47,7 @@ SCOPES = (
 )
 
 _DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+USER_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3
 
 NOBODY = Viewer(
@@ -263,7 +263,7 @@ def _nothing_twice(segment: str) -> None:
 
 def _viewer(claims: dict[str, Any]) -> Viewer:
     user_id, scope = claims["user_id"], claims.get("scope", "")
-    if not isinstance(user_id, str) or not _UUID.fullmatch(user_id) or not isinstance(scope, str):
+    if not isinstance(user_id, str) or not USER_ID.fullmatch(user_id) or not isinstance(scope, str):
         raise _invalid()
     try:
         expires_at = datetime.fromtimestamp(claims["exp"], UTC)

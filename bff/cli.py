@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import secrets
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +15,12 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from bff import audit_commands, server
+from bff import audit_commands, server, stripe_ids_commands
 from bff.app import create_dev_app, dev_token
-from bff.auth import SCOPES
+from bff.auth import SCOPES, USER_ID
 from bff.contracts import priced_contracts
 from bff.dev_issuer import DevIssuer
+from bff.environment import BadEnvironment, misspelt, refused, told
 from bff.explain import explain as explained
 from bff.operations import stored_operations
 from bff.rates import RateSettings
@@ -31,19 +33,18 @@ from bff.settings.audit import DEV_SECRET
 from bff.settings.settings import Settings
 from bff.telemetry import configure_logging
 from bff.trusted import manifest_of
-from clients.errors import DatabaseTooNew
-from clients.store.checked_list import BadLine, checked_list
-from clients.store.store import Store
 from clients.transport import ServiceSettings
 
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-stripe_ids = typer.Typer(no_args_is_help=True, help="The map of claims to stripe's integers.")
-main.add_typer(stripe_ids, name="stripe-ids")
+main.add_typer(stripe_ids_commands.stripe_ids, name="stripe-ids")
 main.add_typer(audit_commands.audit, name="audit")
 main.command()(audit_commands.doctor)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 DEV_STRIPE_FIRST_ID = 1_000_000_000  # where those of the sandbox begin
+EXPIRES_AT_MOST_S = 10 * 365 * 86_400  # either way
 
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 is any that is free.")]
+Output = Annotated[Path | None, typer.Option(help="File to write; standard output by default.")]
 Claims = Annotated[int, typer.Option(min=1, max=10_000, help="Claims of the first seller.")]
 FaultWords = Annotated[
     list[str] | None,
@@ -58,13 +59,20 @@ FaultWords = Annotated[
 
 @main.command()
 def dev(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8001,
+    port: Port = 8001,
     claims: Claims = 60,
     fault: FaultWords = None,
 ) -> None:
     """Run the BFF and the six services in one process, seeded the same on every start."""
     configure_logging(readable=True)
-    settings = dev_settings().model_copy(update={"trusted_hosts": LOOPBACK_NAMES})  # the page holds a token
+    if unknown := misspelt(os.environ):
+        typer.echo(f"{unknown} They change nothing; `bff serve` would not start.", err=True)
+    try:
+        settings = dev_settings().model_copy(
+            update={"trusted_hosts": LOOPBACK_NAMES}
+        )  # the page holds a token
+    except BadEnvironment as exc:
+        raise refused(str(exc)) from None
     sandbox = _sandbox(claims, fault, files_url=f"http://127.0.0.1:{port}/sandbox/files")
     app = create_dev_app(sandbox, settings, seller=SELLERS[0])
     _say_hello(port, dev_token(settings, SELLERS[0]))
@@ -74,7 +82,7 @@ def dev(
 @main.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port.")] = 8001,
+    port: Port = 8001,
 ) -> None:
     """Run the BFF in front of the six services named by the environment."""
     from bff.main import app, settings  # reads the environment, which only this command wants
@@ -88,7 +96,10 @@ def sandbox(claims: Claims = 60, fault: FaultWords = None) -> None:
     configure_logging(readable=True)
     for name in SERVICES:
         Console().print(f"  {name:<14} http://127.0.0.1:{PORTS[name]}")
-    asyncio.run(sandbox_ports.serve(_sandbox(claims, fault)))
+    try:
+        asyncio.run(sandbox_ports.serve(_sandbox(claims, fault)))
+    except OSError as exc:
+        raise refused(f"A port cannot be opened. {exc}") from None
 
 
 @main.command()
@@ -99,10 +110,19 @@ def token(
     scopes: Annotated[
         str, typer.Option(help="Scopes, with commas or spaces between; every scope by default.")
     ] = " ".join(SCOPES),
-    expires: Annotated[int, typer.Option(help="Seconds from now; negative for an expired one.")] = 12 * 3600,
+    expires: Annotated[
+        int,
+        typer.Option(
+            min=-EXPIRES_AT_MOST_S,
+            max=EXPIRES_AT_MOST_S,
+            help="Seconds from now; negative for an expired one.",
+        ),
+    ] = 12 * 3600,
 ) -> None:
     """Print a token of the dev issuer, for scripts: TOKEN=$(bff token)."""
     who = dict(zip(("first", "second"), SELLERS, strict=True)).get(viewer)
+    if who is None and not USER_ID.fullmatch(viewer):
+        raise typer.BadParameter("A viewer is first, second or a user id (UUID).", param_hint="--viewer")
     typer.echo(
         DevIssuer(SecretStr(DEV_SECRET)).token(
             user_id=who.user_id if who else viewer,
@@ -124,14 +144,10 @@ def key() -> None:
 
 @main.command()
 def schema(
-    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+    output: Output = None,
 ) -> None:
     """Print the graph's schema."""
-    text = build_schema().as_str() + "\n"
-    if output:
-        output.write_text(text)
-    else:
-        typer.echo(text, nl=False)
+    _write(build_schema().as_str() + "\n", output)
 
 
 @main.command()
@@ -144,7 +160,12 @@ def explain(
     stored = stored_operations().get(str(file))
     try:
         document = stored or file.read_text()
-        found = explained(build_schema(), document, orjson.loads(variables), operation)
+        given = orjson.loads(variables)
+        if not isinstance(given, dict):
+            raise typer.BadParameter('It is a JSON object, as {"id": "…"}.', param_hint="--variables")
+        found = explained(build_schema(), document, given, operation)
+    except UnicodeDecodeError:
+        raise typer.BadParameter("It is no text, so no GraphQL document.", param_hint="FILE") from None
     except (OSError, orjson.JSONDecodeError, GraphQLError) as exc:
         raise typer.BadParameter(str(exc)) from exc
     table = Table("service", "calls at most", "as a rule", *(f"hop {hop}" for hop in sorted(found.by_hop)))
@@ -159,57 +180,28 @@ def explain(
 
 @main.command()
 def contracts(
-    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+    output: Output = None,
 ) -> None:
     """Print the call contract of each stored operation, worked out from the graph."""
-    text = orjson.dumps(priced_contracts(build_schema()), option=orjson.OPT_INDENT_2).decode() + "\n"
-    if output:
-        output.write_text(text)
-    else:
-        typer.echo(text, nl=False)
-
-
-@stripe_ids.command("import")
-def import_stripe_ids(
-    file: Annotated[
-        Path, typer.Argument(help="CSV with the columns claim_id and stripe_id.", exists=True, dir_okay=False)
-    ],
-    db_url: Annotated[str, typer.Option(envvar="DB_URL", help="The BFF's database.")],
-) -> None:
-    """Enter payments made before the BFF kept a map of claims, from a checked list: all of it or nothing."""
-
-    async def entered() -> int:
-        listed = checked_list(file.read_bytes())
-        store = Store(db_url)
-        await store.open()
-        try:
-            await store.stripe_map.enter_list(listed)
-        finally:
-            await store.close()
-        return len(listed)
-
-    try:
-        typer.echo(f"{asyncio.run(entered())} claims entered.")
-    except (BadLine, DatabaseTooNew) as exc:
-        typer.echo(f"{exc} Nothing was entered.", err=True)
-        raise typer.Exit(1) from exc
+    _write(orjson.dumps(priced_contracts(build_schema()), option=orjson.OPT_INDENT_2).decode() + "\n", output)
 
 
 @main.command()
 def manifest(
-    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+    output: Output = None,
 ) -> None:
     """Print the manifest of the stored operations, in Apollo's format, for BFF_TRUSTED_DOCUMENTS."""
-    text = orjson.dumps(manifest_of(stored_operations()), option=orjson.OPT_INDENT_2).decode() + "\n"
-    if output:
-        output.write_text(text)
-    else:
-        typer.echo(text, nl=False)
+    _write(orjson.dumps(manifest_of(stored_operations()), option=orjson.OPT_INDENT_2).decode() + "\n", output)
 
 
 def dev_settings() -> Settings:
-    """Settings for the embedded services: their own dev secrets, and a database in memory."""
-    return Settings(
+    """Settings for the embedded services: their own dev secrets, and a database in memory.
+
+    Raises:
+        BadEnvironment: what else is set cannot be used.
+    """
+    return told(
+        Settings,
         dev=True,
         rehearsals=True,
         rates=RateSettings(mode="measure"),  # a script in a loop is told of, and goes on
@@ -223,6 +215,18 @@ def dev_settings() -> Settings:
         cost_docs=_dev_service("cost-docs"),
         stripe=_dev_service("stripe"),
     )
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text)
+    except OSError as exc:
+        raise typer.BadParameter(
+            f"{output} cannot be written: {exc.strerror}.", param_hint="--output"
+        ) from exc
 
 
 def _dev_service(name: str) -> ServiceSettings:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.errors import Refused, refused
 from bff.media_types import GRAPHQL_RESPONSE, JSON
+from bff.plain_values import COMMAS, written_as
 
 PROBES = ("/livez", "/readyz", "/metrics")  # asked by address, of whoever runs us
 NO_PAGES = re.compile(r"/graphql$|/api/|/health$")
@@ -58,9 +59,15 @@ DATA = (JSON, GRAPHQL_RESPONSE, "text/plain", "text/event-stream", "multipart/mi
 HSTS = "max-age=31536000"
 REASONS = {"HOST_NOT_SERVED": "host", "ORIGIN_NOT_ALLOWED": "origin"}  # for the operator
 
-HostName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+|\[[0-9a-f:.]+\])$")]
+HostName = Annotated[
+    str, written_as(r"[a-z0-9.-]+|\[[0-9a-f:.]+\]", "a name in lower case without a port, as bff.example")
+]
 Origin = Annotated[
-    str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?$")
+    str,
+    written_as(
+        r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?",
+        "an origin in lower case without a path, as https://app.example",
+    ),
 ]
 
 
@@ -69,7 +76,7 @@ class CorsSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    origins: tuple[Origin, ...] = Field(
+    origins: Annotated[tuple[Origin, ...], COMMAS] = Field(
         default=(),
         description="Exact origins, in lower case: `https://app.example`, and its port if it has one.",
     )

@@ -24,6 +24,22 @@ class TlsSettings(BaseModel):
             raise ValueError("BFF_TLS__CERT_FILE and BFF_TLS__KEY_FILE go together: set both, or neither")
         return self
 
+    @model_validator(mode="after")
+    def _they_fit(self) -> "TlsSettings":
+        if self.cert_file is None:
+            return self
+        password = (
+            self.key_password.get_secret_value() if self.key_password else ""
+        )  # None would ask a person
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.cert_file, self.key_file, password)
+        except OSError:  # not to be read, no PEM, another key, or locked
+            raise ValueError(
+                "BFF_TLS__CERT_FILE and BFF_TLS__KEY_FILE must be a certificate and its key, both PEM, and "
+                "BFF_TLS__KEY_PASSWORD what opens the key if it is locked"
+            ) from None
+        return self
+
 
 def tls_options(settings: TlsSettings) -> dict[str, Any]:
     """What uvicorn is told of it; nothing without a certificate."""

@@ -2,10 +2,11 @@
 
 import re
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from clients.store.database import PATIENCE_S
+from bff.settings.reading import Environment
+from clients.store.database import PATIENCE_S, url_problem
 
 DEV_SECRET = "dev-only-never-in-production-0123456789"  # noqa: S105  # printed at every dev start
 SECRET_BYTES_AT_LEAST = 32  # RFC 7518, section 3.2: as long as the hash it is used with
@@ -51,6 +52,24 @@ class AuditSettings(BaseSettings):
         False,
         description="Dev secrets allowed, schema and `/metrics` open; set by `bff dev`, never in production.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, Environment(settings_cls)
+
+    @field_validator("db_url")
+    @classmethod
+    def _database_is_served(cls, url: str) -> str:
+        if problem := url_problem(url):
+            raise ValueError(problem)
+        return url
 
     def audit_problem(self) -> str | None:
         """What is wrong with the secrets of the audit log, in words that say what to do."""

@@ -1,6 +1,8 @@
 """What clients' connections and streams may take."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from ipaddress import ip_network
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class SocketSettings(BaseModel):
@@ -34,6 +36,18 @@ class SocketSettings(BaseModel):
         description="Addresses and networks of proxies, with commas between, whose `X-Forwarded-For` and "
         "`X-Forwarded-Proto` are believed; nobody's when absent.",
     )
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _proxies_are_addresses(cls, given: str | None) -> str | None:
+        # uvicorn takes any other word for a name, and no client ever has one.
+        proxies = [proxy.strip() for proxy in (given or "").split(",") if proxy.strip()]
+        try:
+            for proxy in proxies if proxies != ["*"] else ():
+                ip_network(proxy)
+        except ValueError:
+            raise ValueError("must be addresses and networks with commas between, as 10.0.0.0/8") from None
+        return ",".join(proxies) or None
 
 
 class StreamSettings(BaseModel):

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
+from redis.asyncio.connection import parse_url
 
 from bff.http_guard import CorsSettings, HostName
 from bff.limits import LimitSettings
+from bff.plain_values import COMMAS, written_as
 from bff.rates import RateSettings
 from bff.settings.audit import MAKE_ONE, AuditSettings, secret_problem
 from bff.settings.connections import SocketSettings, StreamSettings
@@ -19,7 +21,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 READ_TOKENS = ("refund_engine", "integrations", "cost_docs", "stripe")
 READ_NONE = ("mcde", "predictor")  # unless somebody has given them a lock
 
-KeyHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+KeyHash = Annotated[str, written_as(r"[0-9a-f]{64}", "the SHA-256 of a key, as `bff key` prints it")]
 
 
 class Settings(AuditSettings):
@@ -113,7 +115,7 @@ class Settings(AuditSettings):
     sockets: SocketSettings = SocketSettings()
     tls: TlsSettings = TlsSettings()
     cors: CorsSettings = CorsSettings()
-    trusted_hosts: tuple[HostName, ...] = Field(
+    trusted_hosts: Annotated[tuple[HostName, ...], COMMAS] = Field(
         default=(),
         description="Names that requests may call us by, without ports; any when empty.",
     )
@@ -160,6 +162,17 @@ class Settings(AuditSettings):
         default=False, description="Whether the REST routes are described: /openapi.json, /docs and /redoc."
     )
 
+    @field_validator("redis_url")
+    @classmethod
+    def _valkey_is_served(cls, url: str | None) -> str | None:
+        try:
+            served = not url or (url.startswith(("redis://", "rediss://")) and parse_url(url))
+        except ValueError:  # its port is no number, say
+            served = False
+        if not served:
+            raise ValueError("must be as redis://host:6379/0, or rediss:// for TLS")
+        return url or None
+
     @model_validator(mode="after")
     def _one_way_to_sign_in(self) -> "Settings":
         if not self.jwt_secret and self.jwks_url is None:
@@ -167,6 +180,8 @@ class Settings(AuditSettings):
                 "JWT_SECRET or BFF_JWKS_URL must say how callers' tokens are verified; "
                 f"for a secret, {MAKE_ONE}"
             )
+        if self.dev and self.jwks_url is not None:
+            raise ValueError("BFF_JWKS_URL is not for `bff dev`, which issues tokens of its own: unset it")
         if self.jwt_secret and self.jwks_url is not None:
             raise ValueError(
                 "JWT_SECRET and BFF_JWKS_URL are two ways to verify callers' tokens: unset one. "

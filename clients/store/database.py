@@ -7,11 +7,12 @@ Database.write      one short transaction, alone among the writers of SQLite
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import BigInteger, Row, Select, event
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy import BigInteger, Row, Select, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.ext.compiler import compiles
@@ -21,11 +22,34 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from clients.errors import StoreUnavailable
 
+SERVED = ("postgresql+asyncpg", "sqlite+aiosqlite")
 PATIENCE_S = 1.0  # a lookup by key takes a millisecond, and an answer waits for it
 SQLITE_WAITS_S = 5.0  # at least, for another process that writes to the file; who asks has their own bound
 
 log = structlog.get_logger()
 T = TypeVar("T")
+
+
+def url_problem(url: str) -> str | None:
+    """What is wrong with the address of a database, in words that follow its name and show nothing of it."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # a port that is no number
+        parsed = None
+    if parsed is None or parsed.drivername not in SERVED:
+        return "must be as postgresql+asyncpg://user:password@host:5432/name or sqlite+aiosqlite:///file"
+    if "sslmode" in parsed.query:
+        return "must say ssl=… where psql says sslmode=…"
+    if (file := file_of(url)) and not file.parent.is_dir():
+        return "must lead into a folder that is there"
+    return None
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a database; None for one that is on a server, in memory or described otherwise."""
+    parsed = make_url(url)
+    name = parsed.database or ":memory:"
+    return None if parsed.drivername != SERVED[1] or name.startswith((":", "file:")) else Path(name)
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801  # written like the SQL function that it is

@@ -151,7 +151,31 @@ def test_what_cannot_be_looked_at_is_not_called_whole(
 ):
     """A job that looks at the wrong database must not report that all is well."""
     monkeypatch.setenv("DB_URL", f"sqlite+aiosqlite:///{tmp_path}/another.sqlite3")
+    lost = bff("audit", "verify")
+    assert (lost.exit_code, "there is no file" in lost.stderr) == (2, True)
+    assert not (tmp_path / "another.sqlite3").exists()  # or the next to look would find an empty one
+    (tmp_path / "another.sqlite3").touch()
     wrong = bff("audit", "verify")
     assert (wrong.exit_code, "no database with an audit log" in wrong.stderr) == (2, True)
     monkeypatch.delenv("CRYPTO_SECRET")
     assert "BFF_AUDIT_KEYS must be a secret" in bff("audit", "verify").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DB_URL", f"postgres://u:{KEY}@db/bff", "DB_URL: must be as postgresql+asyncpg://"),
+        ("BFF_AUDIT_KEYS", KEY, "BFF_AUDIT_KEYS: must be a JSON list"),
+        ("BFF_AUDIT_KEY", KEY, "Unknown settings: BFF_AUDIT_KEY."),
+        ("BFF_DB_URL", KEY, "Unknown settings: BFF_DB_URL (it is DB_URL)."),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+):
+    """A job at night has nobody who reads tracebacks, and its mail must hold no secret."""
+    monkeypatch.setenv(name, value)
+    refused = bff("audit", "verify")
+    assert (refused.exit_code, said in refused.stderr) == (2, True)
+    assert "Traceback" not in refused.output
+    assert KEY not in refused.output
