@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bff.environment import complaints
+from bff.environment import BadEnvironment, complaints, misspelt, told
 from bff.settings.audit import DEV_SECRET
 from bff.settings.settings import Settings
 
@@ -15,10 +15,10 @@ OF_THEIR_OWN = {name: {"jwt_secret": f"{name}-{SECRET}"} for name in SERVICES}
 JWKS = "https://issuer.test/.well-known/jwks.json"
 
 
-def said(**told: Any) -> str:
+def said(**given: Any) -> str:
     """What is said to somebody who starts `bff serve` with these settings."""
     with pytest.raises(ValidationError) as refused:
-        Settings(**told)
+        Settings(**given)
     text = "\n".join(complaints(refused.value))
     assert SECRET not in text
     assert DEV_SECRET not in text
@@ -151,6 +151,116 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     assert [key.get_secret_value() for key in keys] == ["first-key", "next-key"]
     assert settings.upstreams()["mcde"].jwt_secret is None
     assert "first-key" not in repr(settings)
+
+
+MISTAKES = {
+    "no URL": ("BFF_REDIS_URL", "127.0.0.1:6379", "must be as redis://host:6379/0"),
+    "another scheme": ("BFF_REDIS_URL", "http://secret@cache", "must be as redis://host:6379/0"),
+    "a port that is a word": ("BFF_REDIS_URL", "redis://cache:secret", "must be as redis://host:6379/0"),
+    "a name": ("DB_URL", "nonsense", "must be as postgresql+asyncpg://user:password@host:5432/name or"),
+    "no driver": ("DB_URL", "postgresql://u:secret@db/bff", "must be as postgresql+asyncpg://"),
+    "another platform's scheme": ("DB_URL", "postgres://u:secret@db/bff", "must be as postgresql+asyncpg://"),
+    "a driver that blocks": ("DB_URL", "sqlite:///secret.db", "must be as postgresql+asyncpg://"),
+    "a port that is none": ("DB_URL", "postgresql+asyncpg://u@db:secret/bff", "must be as postgresql"),
+    "psql's word": ("DB_URL", "postgresql+asyncpg://u@db/bff?sslmode=require", "must say ssl=…"),
+    "no folder": ("DB_URL", "sqlite+aiosqlite:////nowhere/secret.db", "must lead into a folder"),
+    "one secret": ("BFF_AUDIT_KEYS", SECRET, 'must be a JSON list, as ["first", "second"]'),
+    "one key": ("BFF_MCDE__API_KEYS", "secret", 'must be a JSON list, as ["first", "second"]'),
+    "no object": ("BFF_MACHINES", "secret", "must be a JSON object, as"),
+    "no hash": (
+        "BFF_MACHINES",
+        '{"router": ["secret"]}',
+        "must be the SHA-256 of a key, as `bff key` prints it",
+    ),
+    "a group": ("BFF_LIMITS", "5", "is a group"),
+    "a misspelt part": ("BFF_LIMITS__DEPHT", "secret", "there is no such setting"),
+    "a page's path": ("BFF_CORS__ORIGINS", "https://app.example/", "must be an origin in lower case without"),
+    "no page": ("BFF_CORS__ORIGINS", "https://app.example,bff", "must be an origin in lower case without"),
+    "a port": ("BFF_TRUSTED_HOSTS", "bff.example:443", "must be a name in lower case without a port"),
+    "broken JSON": ("BFF_TRUSTED_HOSTS", '["bff.example"', "must be a name in lower case without a port"),
+    "a proxy's name": ("BFF_SOCKETS__FORWARDED_ALLOW_IPS", "nonsense", "as 10.0.0.0/8"),
+    "half a network": ("BFF_SOCKETS__FORWARDED_ALLOW_IPS", "10.1.2.3/8", "as 10.0.0.0/8"),
+    "any and some": ("BFF_SOCKETS__FORWARDED_ALLOW_IPS", "*,10.0.0.0/8", "as 10.0.0.0/8"),
+    "no certificate": ("BFF_TLS__CERT_FILE", "/nowhere/cert.pem", "must be the path of a file"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "why"), MISTAKES.values(), ids=MISTAKES)
+def test_a_value_that_cannot_be_used_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+):
+    """Whoever deploys reads one line, not sixty of Python; and no value, which may be a secret."""
+    monkeypatch.setenv("JWT_SECRET", SECRET)
+    if name == "BFF_AUDIT_KEYS":
+        monkeypatch.delenv("CRYPTO_SECRET")
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(BadEnvironment) as refused:
+        told(Settings)
+
+    head, *lines = str(refused.value).splitlines()
+    assert head == "The settings cannot be used."
+    assert all(line.strip().startswith(name) for line in lines)
+    assert why in lines[0]
+    assert not [word for word in (value, "secret", SECRET) if word in lines[0].partition(": ")[2]]
+
+
+GOOD = {
+    "postgres": ("DB_URL", "postgresql+asyncpg://u:p%40w@db:5432/bff?ssl=require", "db_url"),
+    "a socket": ("DB_URL", "postgresql+asyncpg://u@/bff?host=/run/postgresql", "db_url"),
+    "a file": ("DB_URL", "sqlite+aiosqlite:///bff.sqlite3", "db_url"),
+    "Valkey": ("BFF_REDIS_URL", "redis://:p%40w@cache:6379/0", "redis_url"),
+    "Valkey over TLS": ("BFF_REDIS_URL", "rediss://cache", "redis_url"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "field"), GOOD.values(), ids=GOOD)
+def test_an_address_that_is_served_is_taken_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str
+):
+    """The checks above must refuse nothing that works, and change nothing of it."""
+    monkeypatch.setenv(name, value)
+    assert getattr(Settings(jwt_secret=SECRET), field) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("", None), ("*", "*"), ("10.0.0.0/8, ::1,127.0.0.1", "10.0.0.0/8,::1,127.0.0.1")],
+)
+def test_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch, given: str, kept: str | None):
+    """What uvicorn understands it is told; nothing else is, for it would pass over it without a word."""
+    monkeypatch.setenv("BFF_SOCKETS__FORWARDED_ALLOW_IPS", given)
+    assert Settings(jwt_secret=SECRET).sockets.forwarded_allow_ips == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "origins"),
+    [
+        ('["https://app.example"]', ("https://app.example",)),
+        ("https://app.example, http://localhost:3000", ("https://app.example", "http://localhost:3000")),
+        ("", ()),  # as a chart sets what nobody filled in
+    ],
+)
+def test_plain_texts_may_have_commas_between(
+    monkeypatch: pytest.MonkeyPatch, written: str, origins: tuple[str, ...]
+):
+    """JSON in an environment has two kinds of quotes too many; both are read."""
+    monkeypatch.setenv("BFF_CORS__ORIGINS", written)
+    monkeypatch.setenv("BFF_TRUSTED_HOSTS", "bff.example,[::1]")
+
+    settings = Settings(jwt_secret=SECRET)
+
+    assert (settings.cors.origins, settings.trusted_hosts) == (origins, ("bff.example", "[::1]"))
+
+
+def test_each_setting_has_one_name():
+    """`BFF_DB_URL` beside `DB_URL` would be believed to count."""
+    assert misspelt({"DB_URL": "", "BFF_LIMITS__DEPTH": "", "bff_redis_url": "", "PATH": ""}) is None
+    told_of = misspelt({"BFF_DB_URL": SECRET, "BFF_STRIPE_URL": "", "BFF_WATCH_EVERY": ""})
+    assert told_of == (
+        "Unknown settings: BFF_DB_URL (it is DB_URL), BFF_STRIPE_URL (it is STRIPE_SERVICE_URL), "
+        "BFF_WATCH_EVERY. bff/settings/ lists those that exist."
+    )
 
 
 @pytest.mark.parametrize("secret", [SECRET, "é" * 16])

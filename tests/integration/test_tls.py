@@ -7,6 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pydantic import ValidationError
 from served import serving
 
@@ -86,3 +92,30 @@ def test_half_a_certificate_stops_the_start(settings: TlsSettings, tmp_path: Pat
         TlsSettings(cert_file=settings.cert_file)
     with pytest.raises(ValidationError, match="key_file"):
         TlsSettings(cert_file=settings.cert_file, key_file=tmp_path / "lost.pem")
+
+
+def test_a_key_that_does_not_fit_stops_the_start(
+    settings: TlsSettings, authority: trustme.CA, tmp_path: Path
+):
+    """With a line that names both files: what OpenSSL says of it is a traceback and no setting."""
+    other, none = tmp_path / "other.pem", tmp_path / "none.pem"
+    other.write_bytes(authority.issue_cert("bff.example").private_key_pem.bytes())
+    none.write_text("no certificate")
+    for cert, key in ((settings.cert_file, other), (none, settings.key_file)):
+        with pytest.raises(ValidationError, match="must be a certificate and its key"):
+            TlsSettings(cert_file=cert, key_file=key)
+
+
+def test_a_locked_key_is_opened_or_stops_the_start(settings: TlsSettings, tmp_path: Path):
+    """Without its password, Python would ask for it at a terminal that a container does not have."""
+    assert settings.key_file
+    key = load_pem_private_key(settings.key_file.read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"of the key"))
+    )
+    told = {"cert_file": settings.cert_file, "key_file": locked}
+    for wrong in ({}, {"key_password": "another"}):
+        with pytest.raises(ValidationError, match="BFF_TLS__KEY_PASSWORD"):
+            TlsSettings.model_validate(told | wrong)
+    assert TlsSettings.model_validate(told | {"key_password": "of the key"}).key_password
