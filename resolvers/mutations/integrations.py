@@ -95,7 +95,7 @@ class IntegrationMutations:
                 raise
             raise outcome_unknown(
                 INTEGRATIONS,
-                "The connection has lapsed, and the page for consent cannot be had right now. Ask again.",
+                "Any connection there was has lapsed, and the page for consent cannot be had now. Ask again.",
             ) from error
         if consent.value is None:
             raise conflict(
