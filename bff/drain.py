@@ -9,14 +9,11 @@ then           everything else is
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-STREAMS = re.compile(r"text/event-stream|multipart/mixed")
 
 log = structlog.get_logger()
 
@@ -37,7 +34,7 @@ class Drain:
 
     @property
     def under_way(self) -> int:
-        """Requests that have no answer yet; one that is answered by a stream has its answer."""
+        """Requests whose answer is not whole yet; one that is known not to end is none."""
         return self._under_way
 
     def on_drain(self, close_streams: Callable[[], Awaitable[None]]) -> None:
@@ -77,7 +74,10 @@ class Drain:
 
 
 class UnderWay:
-    """ASGI middleware: counts requests that are under way; sends clients elsewhere once we are leaving."""
+    """ASGI middleware: counts requests that are under way; sends clients elsewhere once we are leaving.
+
+    Whoever gives an answer that does not end calls `never_ends` of the request's state: nobody waits for it.
+    """
 
     def __init__(self, app: ASGIApp, *, drain: Drain) -> None:
         self._app = app
@@ -88,14 +88,11 @@ class UnderWay:
             await self._app(scope, receive, send)
             return
         with self._drain.counting() as ended:
+            scope["state"]["never_ends"] = ended
 
             async def send_watching(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    headers = MutableHeaders(scope=message)
-                    if STREAMS.match(headers.get("content-type", "")):
-                        ended()
-                    elif self._drain.draining:
-                        headers["connection"] = "close"
+                if message["type"] == "http.response.start" and self._drain.draining:
+                    MutableHeaders(scope=message)["connection"] = "close"
                 await send(message)
 
             await self._app(scope, receive, send_watching)

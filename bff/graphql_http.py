@@ -14,6 +14,7 @@ from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as StrawberryRefusal
 from fastapi import Request, Response, WebSocket
 from fastapi.routing import APIWebSocketRoute
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.routing import Route
@@ -21,6 +22,7 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.fastapi import GraphQLRouter
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, process_result
 from strawberry.http.base import BaseRequestProtocol
+from strawberry.http.streaming import HTTPStreamTransport
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
@@ -28,7 +30,16 @@ from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
 from bff.errors import Refused, refused
-from bff.media_types import GRAPHQL_RESPONSE, JSON, answer_type, is_json, with_charset
+from bff.media_types import (
+    EVENT_STREAM,
+    GRAPHQL_RESPONSE,
+    JSON,
+    MULTIPART,
+    accepted,
+    answer_type,
+    is_json,
+    with_charset,
+)
 from resolvers.context import Context
 
 ENDPOINT = "/graphql"
@@ -43,11 +54,16 @@ TRANSPORTS = {
     "graphql-sse": "server-sent events (`Accept: text/event-stream`)",
     "multipart-subscription": "multipart (`Accept: multipart/mixed;subscriptionSpec=1.0`)",
 }
+STREAMED_AS = {EVENT_STREAM: "sse", MULTIPART: "multipart-subscription"}  # media type → Strawberry's word
 BAD_WHATEVER_THE_TYPE = {"PERSISTED_QUERY_BROKEN", "PERSISTED_QUERY_HASH_MISMATCH"}
 
 log = structlog.get_logger()
 
 Given = TypeVar("Given")
+
+
+class NeedsStream(Refused):
+    """A subscription, which has more to tell than a plain answer can carry."""
 
 
 class GraphQLEndpoint(GraphQLRouter[Context, None]):
@@ -76,9 +92,8 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
         if isinstance(request, WebSocket):
             return await super().run(request, context, root_value)
         try:
-            if not answer_type(request.headers) and not self._get_stream_transport_from_headers(
-                request.headers
-            ):
+            streamed = self._get_stream_transport_from_headers(request.headers)
+            if not streamed and not answer_type(request.headers):
                 raise Refused(
                     f"Answers are {GRAPHQL_RESPONSE} or {JSON}: accept one of them.",
                     code="NOT_ACCEPTABLE",
@@ -90,6 +105,11 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
             return Response(status_code=CLIENT_LEFT)
         except StrawberryRefusal as exc:
             return refused(request, Refused(exc.reason, status=exc.status_code))
+
+    def _get_stream_transport_from_headers(self, headers: Mapping[str, str]) -> HTTPStreamTransport | None:
+        # Strawberry's own takes any mention of a stream for the wish for one, whatever its `q`.
+        assert isinstance(headers, Headers), "Starlette's, as it made the request"
+        return self._get_stream_transport(STREAMED_AS.get(accepted(headers).stream or "", "http"))
 
     def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
         return False  # GraphiQL has its own address
@@ -158,7 +178,7 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
         if operation_type is OperationType.MUTATION:
             return needs_post()
         served = [TRANSPORTS[protocol] for protocol in self.protocols if protocol in TRANSPORTS]
-        return Refused(
+        return NeedsStream(
             f"A subscription needs a stream: {', or '.join(served)}."
             if served
             else "This server has no transport for subscriptions."

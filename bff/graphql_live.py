@@ -5,7 +5,7 @@ it begins, comment lines or empty parts keep proxies from ending it, and it ends
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from graphql import GraphQLError, OperationType, get_operation_ast, parse
 from starlette.requests import HTTPConnection
 from starlette.responses import StreamingResponse
 from strawberry.http import GraphQLRequestData
+from strawberry.http.streaming import HTTPStreamTransport, MultipartSubscriptionTransport, SSETransport
 from strawberry.schema import BaseSchema
 from strawberry.subscriptions import (
     GRAPHQL_SSE_PROTOCOL,
@@ -25,9 +26,10 @@ from strawberry.types import ExecutionResult
 
 from bff.drain import Drain
 from bff.errors import too_many
-from bff.graphql_http import GraphQLEndpoint, needs_post
+from bff.graphql_http import GraphQLEndpoint, NeedsStream, needs_post
 from bff.graphql_ws import Door, Socket, SocketHandler
 from bff.limits import LimitSettings
+from bff.media_types import accepted
 from bff.rates import RateLimited
 from bff.settings.connections import StreamSettings
 from bff.streams import Streams, until_the_end
@@ -40,9 +42,26 @@ TRANSPORTS = {"sse": "sse", "multipart-subscription": "multipart"}  # Strawberry
 UNBUFFERED = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
 
 
+class EventStream(SSETransport):
+    """Server-sent events whose lines end as urql looks for it: it hears nothing that ends with CRLF."""
+
+    def encode_event(self, event: str, data: str | None = None) -> str:
+        return super().encode_event(event, data).replace("\r\n", "\n")
+
+    def encode_comment(self, comment: str) -> str:
+        return super().encode_comment(comment).replace("\r\n", "\n")
+
+
+STREAMS: dict[str, type[HTTPStreamTransport]] = {
+    GRAPHQL_SSE_PROTOCOL: EventStream,
+    MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartSubscriptionTransport,
+}
+
+
 class LiveEndpoint(GraphQLEndpoint):
     """The endpoint of queries, which serves subscriptions as well."""
 
+    stream_transport_classes_by_protocol = STREAMS
     graphql_transport_ws_handler_class = SocketHandler
     websocket_adapter_class = Socket  # type: ignore[assignment]  # as in Strawberry's own
 
@@ -93,21 +112,26 @@ class LiveEndpoint(GraphQLEndpoint):
 
     async def execute_operation(self, *args: Any, **given: Any) -> Any:
         context: Context = given["context"]
-        if given["request_data"].protocol in TRANSPORTS:
-            try:
-                self.streams.check(context.viewer)
-                if given["request_adapter"].method == "GET" and await self._is_mutation(
-                    given["request_data"], context
-                ):
-                    await context.admission.begin()
-                    raise needs_post()
-            except RateLimited as exc:
-                raise too_many(exc) from None
+        request: Request = given["request"]
+        asked: GraphQLRequestData = given["request_data"]
+        if asked.protocol not in TRANSPORTS:
+            return await super().execute_operation(*args, **given)
+        rather_stream = accepted(request.headers).rather_stream
+        if not rather_stream:
+            # Of one result a plain answer tells more: it has a status. What needs a stream is known only now.
+            with contextlib.suppress(NeedsStream):
+                return await self.execute_single(*args, **given)
+        try:
+            self.streams.check(context.viewer)
+            if rather_stream and request.method == "GET" and await self._is_mutation(asked, context):
+                await context.admission.begin()
+                raise needs_post()
+        except RateLimited as exc:
+            raise too_many(exc) from None
+        context.transport = TRANSPORTS[asked.protocol]
+        context.on_event = request.state.never_ends  # a leaving process waits for a query or a mutation
         results: Any = await super().execute_operation(*args, **given)
-        if isinstance(results, AsyncGenerator):
-            context.transport = TRANSPORTS[given["request_data"].protocol]
-            return until_the_end(results, context, self.streams, self.turns)
-        return results
+        return until_the_end(results, context, self.streams, self.turns)
 
     async def execute_single(self, *args: Any, **given: Any) -> ExecutionResult:
         context: Context = given["context"]
@@ -132,15 +156,26 @@ class LiveEndpoint(GraphQLEndpoint):
             self.on_foreign(request)
         return allowed
 
-    async def create_streaming_response(
+    async def create_streaming_response(  # type: ignore[override]  # a generator, as Strawberry's base has it
         self,
         request: Request,
-        stream: Callable[[], AsyncIterator[str]],
+        stream: Callable[[], AsyncGenerator[str]],
         sub_response: Response,
         headers: Mapping[str, str],
     ) -> Response:
         told = {name.lower(): value for name, value in headers.items()}
-        return StreamingResponse(stream(), headers={**told, **UNBUFFERED})
+        return StreamingResponse(self._until_closing(stream()), headers={**told, **UNBUFFERED})
+
+    async def _until_closing(self, texts: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        """What a stream says, without its closing words where the process leaves.
+
+        They mean that there is nothing more to tell. A client that misses them asks again.
+        """
+        async with contextlib.aclosing(texts):
+            async for text in texts:
+                if self.streams.closing:
+                    return
+                yield text
 
     def encode_json(self, data: object) -> str:
         return orjson.dumps(data).decode()  # text: bytes would become binary frames

@@ -2,17 +2,22 @@
 
 An answer is `application/graphql-response+json` where the client's `Accept` prefers it, and
 `application/json`, the older type, where it does not care. Statuses differ; `docs/http.md` has the table.
+A stream is what goes on: subscriptions, and every operation of a client that would rather have one.
 """
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.message import Message
+from typing import NamedTuple
 
 from starlette.datastructures import Headers
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+MULTIPART = "multipart/mixed"
+BOUNDARY = "graphql"  # of the parts of a stream
 UTF_8 = "utf-8"
 KEPT = 100  # headers whose meaning is remembered: clients send few, and the same ones again
 
@@ -20,31 +25,49 @@ _EXACT, _SUBTYPES, _ANY = 2, 1, 0  # how closely a range of `Accept` names a typ
 _RANGES = {GRAPHQL_RESPONSE: _EXACT, JSON: _EXACT, "application/*": _SUBTYPES, "*/*": _ANY}
 
 
-def answer_type(headers: Headers) -> str | None:
-    """The media type that a client wants its answer in; None when it accepts none of ours.
+class Accepted(NamedTuple):
+    """In which types a client takes an answer."""
 
-    The higher `q` wins, then the closer name. Of two named alike, the newer type is given; where only a
-    wildcard covers them, the older one, for who names neither may know but that.
+    answer: str | None  # of one result; None when it takes none of ours
+    stream: str | None  # of one result after the other; None when it takes none of ours
+    rather_stream: bool  # whether it wants a stream where one result is all there is
+
+
+def accepted(headers: Headers) -> Accepted:
+    """What the `Accept` of a request says: of one result and of streams the type with the highest `q`.
+
+    Of the two types of one result that are wanted alike, the closer name wins. Of two named alike, the newer
+    type is given; where only a wildcard covers them, the older one, for who names neither may know but that.
+    A stream has to be named: a wildcard does not mean it. Of two wanted alike, the first is given.
     """
-    return _answer_type(", ".join(headers.getlist("accept")))
+    return _accepted(", ".join(headers.getlist("accept")))
+
+
+def answer_type(headers: Headers) -> str | None:
+    """The media type that a client wants one result in; None when it accepts none of ours."""
+    return accepted(headers).answer
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _answer_type(accept: str) -> str | None:
-    ranges = list(_accepted(accept))
+def _accepted(accept: str) -> Accepted:
+    ranges = list(_ranges(accept))
     if not ranges:
-        return JSON
+        return Accepted(JSON, None, rather_stream=False)
     wanted: dict[str, tuple[float, int]] = {}
     for media_type in (JSON, GRAPHQL_RESPONSE):
         covering = [
             (_RANGES[name], quality)
-            for name, quality in ranges
+            for name, _, quality in ranges
             if name == media_type or _RANGES.get(name, _EXACT) != _EXACT
         ]
         closeness, quality = max(covering, default=(_ANY, 0.0))
         if quality > 0:
             wanted[media_type] = (quality, closeness)
-    return max(wanted, key=lambda name: (*wanted[name], _preferred(name, wanted[name][1])), default=None)
+    answer = max(wanted, key=lambda name: (*wanted[name], _preferred(name, wanted[name][1])), default=None)
+    streams = [(quality, name) for name, told, quality in ranges if quality > 0 and _is_stream(name, told)]
+    stream_quality, stream = max(streams, key=lambda each: each[0], default=(0.0, None))
+    answer_quality = wanted[answer][0] if answer else 0.0
+    return Accepted(answer, stream, rather_stream=stream_quality > answer_quality)
 
 
 def with_charset(media_type: str) -> str:
@@ -63,11 +86,19 @@ def _preferred(media_type: str, closeness: int) -> bool:
     return (media_type == GRAPHQL_RESPONSE) == (closeness == _EXACT)
 
 
-def _accepted(accept: str) -> Iterator[tuple[str, float]]:
+def _is_stream(name: str, parameters: Mapping[str, str]) -> bool:
+    if name == MULTIPART:  # Apollo's; bare, it is that of `@defer`
+        told = parameters.get("subscriptionspec"), parameters.get("boundary", BOUNDARY)
+        return told == ("1.0", BOUNDARY)
+    return name == EVENT_STREAM
+
+
+def _ranges(accept: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Each range of an `Accept`: its name, its parameters, and how much it is wanted."""
     for part in filter(None, map(str.strip, accept.split(","))):
         name, parameters = _parsed(part)
         ours = parameters.get("charset", UTF_8).lower() == UTF_8
-        yield name if ours else part, _quality(parameters.get("q", "1"))
+        yield name if ours else part, parameters, _quality(parameters.get("q", "1"))
 
 
 def _quality(text: str) -> float:

@@ -183,14 +183,16 @@ class Admission:
         self._rates = rates
         self._viewer = viewer
         self._told = told
+        self._begun = False
 
     async def begin(self) -> None:
-        """Count an operation of which nothing is known.
+        """Count an operation of which nothing is known; once, also where it is read again for a stream.
 
         Raises:
             RateLimited: it is not to be read.
         """
-        if self._viewer:
+        begun, self._begun = self._begun, True
+        if self._viewer and not begun:
             await self._rates.admit(self._viewer, 1, self._told)
 
     async def price(self, cost: int) -> None:

@@ -3,7 +3,9 @@
 ends because          WebSocket       server-sent events, multipart
 told a terminal state complete        complete
 the token expired     closed 4403     an error UNAUTHENTICATED, then complete
-the process leaves    closed 1001     complete
+the process leaves    closed 1001     the answer ends, without complete
+
+Over HTTP `complete` means that there is no more to tell. A client that misses it connects again.
 """
 
 import asyncio
@@ -91,7 +93,7 @@ class Streams:
         return viewer.expires_at.timestamp() + self._leeway_s - time.time()
 
     async def close_all(self) -> None:
-        """End every stream with a word to its client, and open no other."""
+        """End every stream so that its client connects elsewhere, and open no other."""
         self.closing = True
         with contextlib.suppress(TimeoutError):  # a client that reads nothing is dropped by the server
             async with asyncio.timeout(CLOSE_WITHIN_S):

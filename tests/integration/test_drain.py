@@ -37,6 +37,8 @@ from resolvers.global_ids import global_id
 
 BFF = str(Path(sys.executable).parent / "bff")
 SECRET = "a-secret-of-this-drill-and-of-nothing-else"
+SSE = "text/event-stream"
+URQL = f"application/graphql-response+json, application/json, {SSE}, multipart/mixed"
 READYZ = b"GET /readyz HTTP/1.1\r\nhost: bff\r\n\r\n"
 
 
@@ -78,6 +80,8 @@ async def test_requests_end_then_streams_then_the_rest():
     happened = []
 
     async def stream(request: Request) -> StreamingResponse:
+        request.state.never_ends()
+
         async def events() -> AsyncIterator[bytes]:
             yield b"event: next\ndata: {}\n\n"
             await bff.app.state.closing.wait()
@@ -190,10 +194,38 @@ async def test_a_mutation_over_a_websocket_is_not_cut_by_a_release():
     assert [event["cut_off"] for event in events if event["event"] == "drain.ended"] == [0]
 
 
+@pytest.mark.parametrize("accept", [SSE, URQL])
+async def test_a_mutation_of_a_client_that_takes_streams_is_not_cut_by_a_release(accept: str):
+    """Whatever its answer comes in: a stream that is closed does not say whether the mutation was done."""
+    async with serving() as bff, httpx.AsyncClient(timeout=WITHIN_S) as http:
+        id_ = str(global_id("Claim", claims_of(bff.sandbox.world, SELLERS[0])[0]["id"]))
+        headers = {"authorization": f"Bearer {bff.token}", "accept": accept}
+        url = f"http://127.0.0.1:{bff.port}/graphql"
+        watching = {"query": "subscription { serviceHealth { sequence } }"}
+        async with http.stream("POST", url, json=watching, headers=headers) as stream:
+            told = stream.aiter_lines()
+            assert await anext(told) == "event: next"
+            bff.sandbox.faults["refund-engine"] = "slow:1000"
+            changing = {"query": UPDATE, "variables": {"i": {"claimId": id_, "description": "Two boxes."}}}
+            asking = asyncio.create_task(http.post(url, json=changing, headers=headers))
+            await bff.asked()
+
+            told_to_stop(bff)
+            answer = await asking
+            rest = [line async for line in told if line and not line.startswith(":")]
+
+    payload = '{"data":{"updateClaim":{"claim":{"id":"%s"},"userErrors":[]}}}' % id_  # noqa: UP031
+    whole = f"event: next\ndata: {payload}\n\nevent: complete\ndata: \n\n" if accept == SSE else payload
+    assert (answer.status_code, answer.text) == (200, whole)
+    assert rest == ['data: {"data":{"serviceHealth":{"sequence":1}}}']  # closed after it, and not complete
+
+
 async def test_what_never_ends_does_not_keep_the_process():
     """A stream that nobody closes, a client that never reads on: the process leaves in time all the same."""
 
     async def forever(request: Request) -> StreamingResponse:
+        request.state.never_ends()
+
         async def events() -> AsyncIterator[bytes]:
             yield b": here\n\n"
             await asyncio.sleep(3600)

@@ -16,6 +16,7 @@ from bff.sandbox.seed import SELLERS
 from bff.trusted import sha256
 from resolvers.global_ids import global_id
 
+GRAPHQL_RESPONSE, JSON = "application/graphql-response+json", "application/json"
 SSE = "text/event-stream"
 MULTIPART = 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0,application/json'
 LEEWAY_S = 30.0
@@ -49,9 +50,9 @@ async def parts(response: httpx.Response, accept: str) -> AsyncIterator[Any]:
     async for text in response.aiter_text():
         buffer += text
         if accept == SSE:
-            while "\r\n\r\n" in buffer:
-                event, _, buffer = buffer.partition("\r\n\r\n")
-                kind, *data = event.split("\r\n")
+            while "\n\n" in buffer:
+                event, _, buffer = buffer.partition("\n\n")
+                kind, *data = event.split("\n")
                 if kind == "event: next":
                     yield json.loads(data[0].removeprefix("data: "))
                 else:
@@ -138,8 +139,8 @@ async def test_a_mutation_by_get_is_refused_whatever_is_accepted(bff, http, acce
 
 async def test_a_trusted_mutation_by_its_hash_needs_post_for_a_stream_too(bff, http):
     """Its text is known here and not in the request, which is refused for what it stands for."""
-    by_hash = {"persistedQuery": {"version": 1, "sha256Hash": sha256(stored_operations()["CancelSync"])}}
-    params = {"extensions": json.dumps(by_hash), "variables": '{"input": {"syncId": "x"}}'}
+    extensions = json.dumps(by_hash(stored_operations()["CancelSync"]))
+    params = {"extensions": extensions, "variables": '{"input": {"syncId": "x"}}'}
     response = await http.get("/graphql", params=params, headers={"accept": SSE, **bff.headers()})
 
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
@@ -209,8 +210,8 @@ async def test_a_silent_stream_shows_signs_of_life(accept):
 
 
 @pytest.mark.parametrize("accept", [SSE, MULTIPART])
-async def test_when_the_process_leaves_streams_are_completed(bff, http, accept):
-    """uvicorn waits for open answers: without this it would wait until it is killed."""
+async def test_when_the_process_leaves_streams_end_without_being_complete(bff, http, accept):
+    """uvicorn waits for open answers; a client that is told `complete` never asks again."""
     async with http.stream("POST", "/graphql", **asked(bff, accept)) as response:
         told = []
         async for part in parts(response, accept):
@@ -220,9 +221,9 @@ async def test_when_the_process_leaves_streams_are_completed(bff, http, accept):
             if len(told) == 1:
                 await bff.app.state.streams.close_all()
 
-    assert told[-1] == "complete"
+    assert told == [{"data": {"serviceHealth": {"sequence": 1}}}]
     async with http.stream("POST", "/graphql", **asked(bff, accept)) as late:
-        assert await ended(late, accept) == ["complete"]
+        assert await ended(late, accept) == []
 
 
 @pytest.mark.parametrize("accept", [SSE, MULTIPART])
@@ -263,6 +264,71 @@ async def test_a_bad_document_is_told_in_the_stream(bff, http, document):
     [event, end] = told
     assert event["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert end == "complete"
+
+
+URQL = (
+    f"application/graphql-response+json, application/graphql+json, application/json, {SSE}, multipart/mixed"
+)
+RENAME = "mutation ($i: UpdateClaimInput!) { updateClaim(input: $i) { claim { id } userErrors { code } } }"
+
+
+@pytest.mark.parametrize(
+    ("accept", "answered_as"),
+    [
+        (URQL, GRAPHQL_RESPONSE),
+        (MULTIPART, JSON),
+        (f"{SSE}, {JSON}", JSON),
+        (f"{SSE}, */*", JSON),
+        (f"{JSON}, {SSE};q=0.1", JSON),
+        (f"{JSON};q=0.1, {SSE};q=0", JSON),
+        (f"{JSON};q=0.9, {SSE}", SSE),
+        (f"{JSON};q=0, {SSE};q=0.1", SSE),
+        (SSE, SSE),
+        ("Text/Event-Stream; charset=utf-8", SSE),
+    ],
+)
+async def test_one_result_is_a_plain_answer_wherever_that_is_taken(bff, http, accept, answered_as):
+    """A stream has no status, and is not shared with the same query of another tab."""
+    claim = claims_of(bff.sandbox.world, SELLERS[0])[0]
+    rename = {"claimId": str(global_id("Claim", claim["id"])), "description": "Two boxes."}
+    query = await http.post("/graphql", **asked(bff, accept, "{ viewer { userId } }"))
+    mutation = await http.post("/graphql", **asked(bff, accept, RENAME, i=rename))
+    invalid = await http.post("/graphql", **asked(bff, accept, "{ nope }"))
+
+    for answer in (query, mutation, invalid):
+        assert answer.headers["content-type"].partition(";")[0] == answered_as
+    assert invalid.status_code == (400 if answered_as == GRAPHQL_RESPONSE else 200)
+    if answered_as != SSE:
+        assert query.json() == {"data": {"viewer": {"userId": SELLERS[0].user_id}}}
+        assert mutation.json()["data"]["updateClaim"]["userErrors"] == []
+    assert len(bff.sandbox.writes) == 1
+
+
+@pytest.mark.parametrize("accept", [f"{JSON}, {SSE}", f"{SSE};q=0.1, {JSON}", URQL])
+async def test_a_subscription_is_a_stream_wherever_that_is_taken(bff, http, accept):
+    """A plain answer could not carry it; by its hash its kind is known here alone. It is counted once."""
+    headers = {"accept": accept, **bff.headers()}
+    once = {"query": HEALTH, "extensions": by_hash(HEALTH)}
+    left = []
+    for body in (once, {"extensions": by_hash(HEALTH)}):
+        async with http.stream("POST", "/graphql", json=body, headers=headers) as response:
+            assert await anext(parts(response, SSE)) == {"data": {"serviceHealth": {"sequence": 1}}}
+            left.append(int(response.headers["ratelimit-remaining"]))
+
+    assert left[0] - left[1] == 1
+
+
+@pytest.mark.parametrize("accept", [JSON, f"{SSE};q=0, {JSON}", f"multipart/mixed, {JSON}", "*/*"])
+async def test_who_takes_no_stream_is_given_none(bff, http, accept):
+    """What a client cannot read must not be what it waits for."""
+    answer = await http.post("/graphql", **asked(bff, accept))
+
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, "needs a stream" in error["message"]) == (400, True)
+
+
+def by_hash(document: str) -> dict[str, Any]:
+    return {"persistedQuery": {"version": 1, "sha256Hash": sha256(document)}}
 
 
 async def test_a_query_may_be_asked_as_a_stream(bff, http):

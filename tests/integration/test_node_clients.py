@@ -55,6 +55,7 @@ def test_clients_work(file: str, address: str):
         env=os.environ
         | {
             "BFF_ADDRESS": address,
+            "BFF_COMMAND": BFF,
             "BFF_TOKEN_FIRST": tokens[0],
             "BFF_TOKEN_SECOND": tokens[1],
             "BFF_SCHEMA_FILE": str(ROOT / "schema.graphql"),
