@@ -134,6 +134,24 @@ async def test_named_pages_may_ask_and_read(bff: Bff):
     assert "access-control-allow-credentials" not in {*asked.headers, *answer.headers}
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "apollographql-client-name, apollographql-client-version, authorization, content-type",
+        "apollographql-library-name, apollographql-library-version, content-type",
+        "apollo-require-preflight, x-apollo-operation-name",
+        "baggage, traceparent, tracestate",
+    ],
+)
+async def test_what_clients_send_by_themselves_is_taken(bff: Bff, sent: str):
+    """One name too many, and a browser sends nothing: Apollo's clients and tracers add theirs unasked."""
+    headers = preflight(APP) | {"access-control-request-headers": sent}
+
+    answer = await bff.http.options("/graphql", headers=headers)
+
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, APP)
+
+
 async def test_other_pages_may_not_ask(bff: Bff):
     """Their browser is told nothing that would let them."""
     answer = await bff.http.options("/graphql", headers=preflight(EVIL))

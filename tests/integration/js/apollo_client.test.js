@@ -170,3 +170,31 @@ test("what the client got wrong has a code, too", async () => {
   assert.deepEqual(error.errors.map(({ extensions }) => extensions.code), ["BAD_USER_INPUT"]);
   assert.match(error.errors[0].message, /from 1 to 100/);
 });
+
+test("a page of another origin may send every header that Apollo Client adds by itself", async () => {
+  const sent = [];
+  const link = new HttpLink({
+    uri: GRAPHQL,
+    headers: headersOf(),
+    fetch: (uri, options) => {
+      sent.push(...Object.keys(options.headers));
+      return fetch(uri, options);
+    },
+  });
+  const clientAwareness = { name: "web", version: "1.2.3" };
+  const client = new ApolloClient({ link, cache: new InMemoryCache(), clientAwareness });
+  await client.query({ query: gql("{ viewer { userId } }") });
+
+  const preflight = await fetch(GRAPHQL, {
+    method: "OPTIONS",
+    headers: {
+      origin: "http://localhost:5173",
+      "access-control-request-method": "POST",
+      "access-control-request-headers": sent.join(", "),
+    },
+  });
+
+  assert.ok(sent.includes("apollographql-client-name"), sent.join(", "));
+  assert.equal(preflight.status, 200, await preflight.text());
+  assert.equal(preflight.headers.get("access-control-allow-origin"), "http://localhost:5173");
+});
