@@ -11,7 +11,6 @@ or a plain map of ids to documents, as GraphQL code generator writes it.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +34,20 @@ class BadManifest(Exception):
 
 
 class TrustedDocuments:
-    """Documents by their ids."""
+    """Documents by their ids, and by their hashes: automatic persisted queries know no other id."""
 
     def __init__(self, by_id: Mapping[str, str]) -> None:
-        self._by_id = by_id
+        by_hash = {sha256(document): document for document in by_id.values()}
+        self._hashes = frozenset(by_hash)
+        self._by_id = {**by_hash, **by_id}
 
     def by_id(self, id: str) -> str | None:
-        """The document of an id; None when it has none."""
+        """The document of an id or a hash; None when it has none."""
         return self._by_id.get(id)
 
     def __contains__(self, document: str) -> bool:
         """Whether the document is one of them, to the letter: nothing is parsed to find out."""
         return sha256(document) in self._hashes
-
-    @cached_property
-    def _hashes(self) -> frozenset[str]:
-        return frozenset(map(sha256, self._by_id.values()))
 
 
 def sha256(document: str) -> str:

@@ -130,6 +130,24 @@ async def test_warn_names_each_unknown_document_once_an_hour(make_bff: MakeBff, 
     assert UNKNOWN not in str(named)
 
 
+@pytest.mark.parametrize("mode", Trust)
+async def test_a_trusted_document_is_known_by_its_hash_whatever_its_id(
+    make_bff: MakeBff, tmp_path: Path, mode: Trust
+):
+    """A client with automatic persisted queries knows no other id: it would ask twice each time, for ever."""
+    file = tmp_path / "persisted-documents.json"
+    file.write_text(json.dumps({"1f0f": KNOWN}))
+    bff = await make_bff(claims=2, trusted_documents=file, trusted_documents_mode=mode)
+
+    answers = [
+        await post(bff, id=sha256(KNOWN)),
+        await post(bff, id=sha256(KNOWN), query=KNOWN),
+        await post(bff, id="1f0f"),
+    ]
+
+    assert [answer.json() for answer in answers] == [ME, ME, ME]
+
+
 async def test_a_plain_map_is_a_manifest_too(make_bff: MakeBff, tmp_path: Path):
     """GraphQL code generator writes ids and documents; its ids need not be SHA-256."""
     file = tmp_path / "persisted-documents.json"
