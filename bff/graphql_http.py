@@ -116,7 +116,9 @@ class GraphQLEndpoint(GraphQLRouter[Context, None]):
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         if request.method == "GET":
-            given = self.parse_query_params(request.query_params)
+            # What is empty is absent: forms and query builders write out every name they know.
+            filled = {name: value for name, value in request.query_params.items() if value}
+            given = self.parse_query_params(filled)
         else:
             packed = request.headers.get("content-encoding", "identity").lower() != "identity"
             if packed or not is_json(request.content_type):

@@ -79,7 +79,7 @@ def with_charset(media_type: str) -> str:
 def is_json(content_type: str | None) -> bool:
     """Whether a body says that it is JSON in UTF-8: exactly `application/json`, with whatever parameters."""
     media_type, parameters = _parsed(content_type or "")
-    return media_type == JSON and parameters.get("charset", UTF_8).lower() == UTF_8
+    return media_type == JSON and _is_ours(parameters)
 
 
 def _preferred(media_type: str, closeness: int) -> bool:
@@ -97,8 +97,14 @@ def _ranges(accept: str) -> Iterator[tuple[str, dict[str, str], float]]:
     """Each range of an `Accept`: its name, its parameters, and how much it is wanted."""
     for part in filter(None, map(str.strip, accept.split(","))):
         name, parameters = _parsed(part)
-        ours = parameters.get("charset", UTF_8).lower() == UTF_8
-        yield name if ours else part, parameters, _quality(parameters.get("q", "1"))
+        yield name if _is_ours(parameters) else part, parameters, _quality(parameters.get("q", "1"))
+
+
+def _is_ours(parameters: Mapping[str, str]) -> bool:
+    return parameters.get("charset", UTF_8).lower() in (
+        UTF_8,
+        "utf8",
+    )  # the second is no name, and widely used
 
 
 def _quality(text: str) -> float:

@@ -52,6 +52,7 @@ async def send(bff: Bff, method: str = "POST", /, **request: Any) -> httpx.Respo
         (JSON, JSON),
         ("APPLICATION/JSON", JSON),
         (f"{JSON};charset=utf-8", JSON),
+        (f"{JSON};charset=utf8", JSON),
         (GRAPHQL_RESPONSE, GRAPHQL_RESPONSE),
         (f'{GRAPHQL_RESPONSE}; charset="UTF-8"', GRAPHQL_RESPONSE),
         (f"{GRAPHQL_RESPONSE};charset=utf-16, {JSON}", JSON),
@@ -186,6 +187,25 @@ async def test_a_query_by_get_is_answered(bff: Bff):
     )
 
     assert response.json() == {"data": {"node": {"id": "U2VydmljZUhlYWx0aDpzdHJpcGU="}}}
+
+
+async def test_an_empty_parameter_is_an_absent_one(bff: Bff):
+    """Forms and query builders write out every name they know."""
+    params = {"query": "query A { __typename }", "operationName": "", "variables": "", "extensions": ""}
+
+    response = await send(bff, "GET", params=params)
+
+    assert (response.status_code, response.json()) == (200, {"data": {"__typename": "Query"}})
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", "utf8", '"Utf8"'])
+async def test_utf_8_goes_by_two_names(bff: Bff, charset: str):
+    """IANA's register has one; libraries write both, and a client cannot change what its library writes."""
+    response = await send(
+        bff, content=b'{"query": "{ __typename }"}', headers={"content-type": f"{JSON}; charset={charset}"}
+    )
+
+    assert (response.status_code, response.json()) == (200, {"data": {"__typename": "Query"}})
 
 
 @pytest.mark.parametrize("chunked", [False, True])
