@@ -15,6 +15,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLDirective,
     GraphQLError,
     GraphQLInterfaceType,
     GraphQLList,
@@ -77,8 +78,8 @@ def explain(
     """Price an operation.
 
     Raises:
-        GraphQLError: the document is not valid, a variable is missing or wrong, or it is not clear which of
-            several operations is meant.
+        NotExecutable: a variable is missing or wrong, or it is not clear which operation is meant.
+        GraphQLError: the document is not valid.
     """
     parsed = parse(document)
     if errors := validate(schema._schema, parsed):
@@ -100,7 +101,7 @@ def priced(
         fields_at_most: after so many fields and spreads the walk stops; none when absent.
 
     Raises:
-        GraphQLError: a variable is missing or wrong, or it is not clear which of several operations is meant.
+        NotExecutable: a variable is missing or wrong, or it is not clear which operation is meant.
         TooManyFields: there are more.
     """
     named = [
@@ -110,11 +111,11 @@ def priced(
         and (operation_name is None or (node.name and node.name.value == operation_name))
     ]
     if len(named) != 1:
-        raise GraphQLError("Say which operation of the document is meant.")
+        raise NotExecutable("Say which operation of the document is meant.")
     [operation] = named
     values = get_variable_values(schema._schema, operation.variable_definitions or (), dict(variables))
     if isinstance(values, list):
-        raise values[0]
+        raise NotExecutable(values[0].message, original_error=values[0])
     fragments = {
         node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
     }
@@ -123,6 +124,10 @@ def priced(
     assert root is not None, "the document is valid"
     walk.selections(root, [operation.selection_set], parents=1, page=1, hop=0)
     return walk.found
+
+
+class NotExecutable(GraphQLError):
+    """Whoever executes the operation would refuse all of it, and ask nobody."""
 
 
 class TooManyFields(Exception):
@@ -177,6 +182,12 @@ class _Walk:
         definition = None if isinstance(parent, GraphQLUnionType) else parent.fields.get(node.name.value)
         if definition is None:  # __typename and introspection ask nobody
             return
+        try:
+            arguments = get_argument_values(definition, node, self._variables)
+        except (
+            GraphQLError
+        ):  # of a null for what must not be null: the field fails, and all others are executed
+            return
         asked = _calls(self._schema, parent.name, node.name.value)
         for calls in asked:
             self._count(calls, parents, hop)
@@ -184,7 +195,6 @@ class _Walk:
         named = get_named_type(definition.type)
         if not below or not isinstance(named, Composite):
             return
-        arguments = get_argument_values(definition, node, self._variables)
         size = page
         if "first" in definition.args:  # out of bounds, the field is refused by its own resolver
             size = min(max(arguments.get("first", page), 0), PAGE_SIZE_MAX)
@@ -241,9 +251,17 @@ class _Walk:
                     yield from self._fields(narrowed, [node.selection_set], spread)
 
     def _included(self, node: Any) -> bool:
-        skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
-        include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
-        return not (skip and skip["if"]) and (include is None or include["if"])
+        return self._holds(GraphQLIncludeDirective, node, True) and not self._holds(
+            GraphQLSkipDirective, node, False
+        )
+
+    def _holds(self, directive: GraphQLDirective, node: Any, otherwise: bool) -> bool:
+        """Whether a condition holds; `otherwise` where there is none, or where it cannot be read."""
+        try:
+            given = get_directive_values(directive, node, self._variables)
+        except GraphQLError:  # a null: the object that it lies in fails, and all others are executed
+            return otherwise
+        return given["if"] if given else otherwise
 
     def _type(self, name: str) -> Composite:
         found = self._schema._schema.type_map[name]

@@ -23,13 +23,13 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
 import structlog
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, TokenKind
+from graphql import DocumentNode, GraphQLSyntaxError, OperationDefinitionNode, TokenKind
 from pydantic import BaseModel, ConfigDict, Field
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import PreExecutionError
 
 from bff.comparisons import TooManyComparisons, rules_within
-from bff.explain import TooManyFields, priced
+from bff.explain import NotExecutable, TooManyFields, priced
 from bff.shape import Shape, ShapeWalk
 from resolvers.context import Context
 from resolvers.errors import RequestError
@@ -193,9 +193,10 @@ class OperationLimits(SchemaExtension):
         try:
             self._cost, objects = self._cost_and_objects()
         except TooManyFields:
+            self._context.cost = limits.cost  # if it is served all the same: as the dearest that would be
             self._hold("fields", limits.fields + 1, limits.fields)
             return
-        except GraphQLError:  # a variable is wrong: the executor says so, in the same words
+        except NotExecutable:  # the executor says so, in the same words
             return
         self._context.cost = max(1, self._cost)
         self._hold("objects", objects, limits.objects)

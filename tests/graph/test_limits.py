@@ -16,6 +16,7 @@ from bff.contracts import largest_variables
 from bff.explain import explain
 from bff.limits import MESSAGES, LimitSettings
 from bff.operations import stored_operations
+from bff.rates import RateSettings
 from bff.schema import build_schema
 from bff.shape import ShapeWalk
 
@@ -291,6 +292,57 @@ async def test_the_cost_is_what_explain_says(
         assert refusal(refused).startswith(f"The operation costs {cost} upstream calls, {cost - 1} at most.")
         assert refused.extensions["cost"] == {"requested": cost, "limit": cost - 1, "actual": 0}
         assert bff.calls() == {}
+
+
+NULLS = {
+    "a page": ("($null: Int) { z: claims(first: $null) { asOf } %s }", "z"),
+    "a page further down": (
+        "($null: Int) { z: claims(first: 1) { nodes { documents(first: $null) { asOf } } } %s }",
+        "z/nodes/0/documents",
+    ),
+    "a condition": ("($null: Boolean = true) { z: payments { asOf @include(if: $null) } %s }", "z"),
+    "two conditions": (
+        "($null: Boolean = true) { z: payments { asOf @skip(if: $null) @include(if: $null) } %s }",
+        "z",
+    ),
+    "a condition of a fragment": (
+        "($null: Boolean = true) { z: payments { ... @skip(if: $null) { asOf } } %s }",
+        "z",
+    ),
+}
+
+
+@pytest.mark.parametrize(("document", "nulled"), NULLS.values(), ids=NULLS)
+async def test_a_null_that_must_not_be_hides_nothing_from_the_price(make_bff, document: str, nulled: str):
+    """The field with the null fails and the others are executed: they have their price, and their limits."""
+    bff = await make_bff(claims=60)
+    beside = "claims(first: %s) { nodes { documents(first: %s) { nodes { id %s } } } }"
+    few, many, dear = (10, 1, ""), (100, 100, ""), (60, 1, "signedUrl { url }")
+
+    served = await bff.ask("query" + document % (beside % few), headers={"x-cost": "1"}, null=None)
+    asked = sum(bff.calls().values())
+    too_large, too_dear = [
+        await bff.ask("query" + document % (beside % sizes), null=None) for sizes in (many, dear)
+    ]
+
+    assert ["/".join(map(str, error["path"])) for error in served.errors] == [nulled]
+    assert len(served.data["claims"]["nodes"]) == 10
+    assert served.extensions["cost"]["requested"] >= asked >= 10
+    assert refusal(too_large).startswith("The answer may hold 10")
+    assert refusal(too_dear).startswith("The operation costs 36")
+    assert bff.calls() == {}
+
+
+async def test_what_is_too_long_to_be_priced_is_not_free(make_bff):
+    """While limits are only measured it is served; then it weighs as much as the dearest that may be."""
+    bff = await make_bff(
+        limits=LimitSettings(mode="measure", fields=3, cost=100),
+        rates=RateSettings(mode="enforce", cost_per_minute=1, burst_cost=100),
+    )
+
+    served, refused = [await bff.ask("{ viewer { userId email name scopes } }") for _ in range(2)]
+
+    assert (served.status, refused.status) == (200, 429)
 
 
 async def test_measuring_serves_and_counts(make_bff):
