@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import strawberry
 from graphql import (
+    GraphQLError,
     GraphQLField,
     GraphQLObjectType,
     GraphQLOutputType,
@@ -33,7 +34,7 @@ from strawberry.types.field import StrawberryField
 
 from bff.execution.leaves import Leaves
 from bff.execution.places import InObjects
-from bff.execution.selections import Found, Selection
+from bff.execution.selections import Found, Selection, Unreadable
 from bff.execution.values import Abstracts, Lists, Objects, Values
 from resolvers.fields import LOADING, Loading
 
@@ -81,7 +82,10 @@ class Field:
         """What is asked of the field's objects that are of this type."""
         selection = self._selections.get(type_)
         if selection is None:
-            grouped = executor.collect_subfields(type_, self.details).grouped_field_set
+            try:
+                grouped = executor.collect_subfields(type_, self.details).grouped_field_set
+            except GraphQLError as error:  # not kept: it would hold what was executed
+                return Unreadable(type_, error)
             fields = [
                 field_of(executor, type_, rank, key, details)
                 for rank, (key, details) in enumerate(grouped.items())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLObjectType
+from graphql import GraphQLError, GraphQLObjectType
 
 from bff.execution.places import InObjects, Level, Places
 
@@ -57,6 +57,23 @@ class Selection:
             return zip(*map(self._read, objects), strict=True) if self._read else None
         except Exception:  # whose, and which of them, is found one by one
             return None
+
+
+class Unreadable(Selection):
+    """What is asked under a condition that cannot be read: no object can say what it would hold."""
+
+    def __init__(self, type_: GraphQLObjectType, error: GraphQLError) -> None:
+        super().__init__(type_, ())
+        self._error = error
+
+    def complete(
+        self, run: Run, values: Sequence[Any], places: Places, which: Sequence[int] | None = None
+    ) -> list[Any]:
+        """Each object fails, as in graphql-core."""
+        objects = range(len(values)) if which is None else which
+        for index in objects:
+            run.fail(places, index, self._error)
+        return [None] * len(objects)
 
 
 def _rows_of(keys: Sequence[str]) -> Callable[[Iterable[tuple[Any, ...]]], list[dict[str, Any]]]:
