@@ -49,7 +49,10 @@ class ShapeWalk:
 
     def shape(self, node: OperationDefinitionNode | FragmentDefinitionNode) -> Shape:
         """The shape of an operation or of a fragment with all that it spreads."""
-        return Shape(directives=len(node.directives or ())).beside(self._selections(node.selection_set))
+        defaults = [each.default_value for each in node.variable_definitions or () if each.default_value]
+        longest = max(map(self._longest, defaults), default=0)
+        own = Shape(directives=len(node.directives or ()), longest_list=longest)
+        return own.beside(self._selections(node.selection_set))
 
     def _selections(self, selections: SelectionSetNode) -> Shape:
         total = Shape()

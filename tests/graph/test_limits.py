@@ -196,6 +196,17 @@ async def test_lists_in_variables_are_counted(bff):
     assert refused.startswith("A list has 1001 items, 1000 at most.")
 
 
+async def test_lists_in_defaults_of_variables_are_counted(make_bff):
+    """What a variable holds when nobody sends it is a list like any other."""
+    bff = await make_bff(claims=1, limits=LimitSettings(list_items=3))
+    document = "query ($r: [_Any!]! = [%s]) { _entities(representations: $r) { __typename } }"
+
+    assert len((await bff.ask(document % '"x", "x", "x"')).errors) == 3
+    refused = [await bff.ask(document % given) for given in ('"x", "x", "x", "x"', "{id: [1, 2, 3, 4]}")]
+
+    assert [refusal(answer)[:25] for answer in refused] == ["A list has 4 items, 3 at "] * 2
+
+
 async def test_entities_cost_by_their_number(bff):
     """What lies below `_entities` is asked for each representation, exactly as below a page."""
     document = (
