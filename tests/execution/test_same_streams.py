@@ -16,6 +16,7 @@ import orjson
 import pytest
 from differential import EXAMPLES, FAULTS, Told, told_of, undecided
 from graphql import (
+    DocumentNode,
     ExecutionResult,
     GraphQLField,
     GraphQLObjectType,
@@ -24,11 +25,11 @@ from graphql import (
     OperationType,
     SelectionSetNode,
     parse,
-    print_ast,
     subscribe,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from random_variables import asked
 from random_world import Broken, World, context_of, graph
 from strawberry.utils.await_maybe import await_maybe
 from test_no_unexplained_null import documents, plain_schema
@@ -84,14 +85,16 @@ def asked_as_query(name: str) -> GraphQLSchema:
 
 
 @st.composite
-def subscriptions(draw: st.DrawFn) -> str:
+def subscriptions(draw: st.DrawFn) -> DocumentNode:
     """A subscription of one of the graph's fields; of claims more often, for most can be asked below them."""
     name = draw(st.sampled_from([*fields(), "claimUpdated", "claimUpdated"]))
     [operation] = draw(documents(asked_as_query(name))).definitions
     [field, *_] = cast(OperationDefinitionNode, operation).selection_set.selections  # GraphQL allows one
-    return print_ast(
-        OperationDefinitionNode(
-            operation=OperationType.SUBSCRIPTION, selection_set=SelectionSetNode(selections=(field,))
+    return DocumentNode(
+        definitions=(
+            OperationDefinitionNode(
+                operation=OperationType.SUBSCRIPTION, selection_set=SelectionSetNode(selections=(field,))
+            ),
         )
     )
 
@@ -99,13 +102,21 @@ def subscriptions(draw: st.DrawFn) -> str:
 Stream = tuple[list[tuple[Any, Told]], str]
 
 
-async def stream(executor: str, document: str, source: Source, seed: int, faults: float) -> Stream:
+async def stream(
+    executor: str, document: str, variables: dict[str, Any], source: Source, seed: int, faults: float
+) -> Stream:
     """Data and errors of each event, and how it ended."""
     schema = graph(executor)
     context = context_of(schema, seed, faults)
     cast(Any, context).source = partial(source.stream, cast(Any, context).world)
     begun: Any = await await_maybe(  # as Strawberry does it
-        subscribe(schema, parse(document), context_value=context, executor_class=EXECUTORS[executor])
+        subscribe(
+            schema,
+            parse(document),
+            variable_values=variables,
+            context_value=context,
+            executor_class=EXECUTORS[executor],
+        )
     )
     if isinstance(begun, ExecutionResult):
         return [told_of(begun)], "not begun"
@@ -124,18 +135,21 @@ async def stream(executor: str, document: str, source: Source, seed: int, faults
 @pytest.mark.timeout(3000)
 @EXAMPLES
 @given(
-    document=subscriptions(),
+    asked=asked(subscriptions(), plain_schema()),
     source=SOURCES,
     seed=st.integers(0, 2**32),
     faults=st.sampled_from(FAULTS),
 )
-def test_both_executors_tell_the_same_events(document: str, source: Source, seed: int, faults: float) -> None:
+def test_both_executors_tell_the_same_events(
+    asked: tuple[str, dict[str, Any]], source: Source, seed: int, faults: float
+) -> None:
     """What a client sees of a stream does not depend on how its events were executed."""
-    ours, our_end = anyio.run(stream, "levels", document, source, seed, faults)
-    stock, stock_end = anyio.run(stream, "stock", document, source, seed, faults)
+    ours, our_end = anyio.run(stream, "levels", *asked, source, seed, faults)
+    stock, stock_end = anyio.run(stream, "stock", *asked, source, seed, faults)
 
-    assert our_end == stock_end, document
-    assert len(ours) == len(stock) == (len(source.events) if source.begins == "begins" else 1), document
+    assert our_end == stock_end, asked
+    assert len(ours) == len(stock), asked
+    assert len(stock) == (1 if stock_end == "not begun" else len(source.events)), asked
     for (our_data, our_errors), (data, errors) in zip(ours, stock, strict=True):
-        assert orjson.dumps(our_data) == orjson.dumps(data), document  # in the same order as well
-        assert our_errors ^ errors == undecided(data, our_errors, errors), document
+        assert orjson.dumps(our_data) == orjson.dumps(data), asked  # in the same order as well
+        assert our_errors ^ errors == undecided(data, our_errors, errors), asked
