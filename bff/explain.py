@@ -38,7 +38,7 @@ from strawberry.types.field import StrawberryField
 
 from resolvers.connections import PAGE_SIZE_MAX
 from resolvers.costs import Calls
-from resolvers.fields import CALLS
+from resolvers.fields import CALLS, WATCHED
 from resolvers.node import REFERENCES
 
 Composite = GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType
@@ -61,6 +61,7 @@ class Explanation:
     services: defaultdict[str, ServiceCalls] = field(default_factory=lambda: defaultdict(ServiceCalls))
     hops: int = 0  # answers that must arrive one after the other
     objects: int = 0  # that the answer may hold in its lists
+    event_cost: int = 0  # of each event of a stream, beyond its snapshot
     by_values: bool = False  # whether all this depends on more of the variables than sizes: on what they name
     by_hop: defaultdict[int, defaultdict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
@@ -70,6 +71,19 @@ class Explanation:
     def cost(self) -> int:
         """What the operation costs in ordinary upstream calls, as a rule."""
         return sum(calls.cost for calls in self.services.values())
+
+    def add(self, other: "Explanation", times: int) -> None:
+        """Add what is asked so many times, at once."""
+        for service, calls in other.services.items():
+            ours = self.services[service]
+            ours.at_most += times * calls.at_most
+            ours.expected += times * calls.expected
+            ours.cost += times * calls.cost
+        for hop, services in other.by_hop.items():
+            for service, at_most in services.items():
+                self.by_hop[hop][service] += times * at_most
+        self.hops = max(self.hops, other.hops)
+        self.objects += times * other.objects
 
 
 def explain(
@@ -142,7 +156,7 @@ class _Walk:
         schema: Schema,
         fragments: Mapping[str, FragmentDefinitionNode],
         variables: Any,
-        fields_at_most: int | None,
+        fields_at_most: float | None,
     ) -> None:
         self._fields_left = math.inf if fields_at_most is None else fields_at_most
         self._schema = schema
@@ -188,12 +202,18 @@ class _Walk:
             GraphQLError
         ):  # of a null for what must not be null: the field fails, and all others are executed
             return
-        asked = _calls(self._schema, parent.name, node.name.value)
+        declared = _metadata(self._schema, parent.name, node.name.value)
+        asked: tuple[Calls, ...] = declared.get(CALLS, ())
         for calls in asked:
             self._count(calls, parents, hop)
         below = [selected for selected in sets if selected]
         named = get_named_type(definition.type)
         if not below or not isinstance(named, Composite):
+            return
+        if parent is self._schema._schema.subscription_type:
+            watched = declared.get(WATCHED)
+            hop += max((calls.hops for calls in asked), default=0)
+            self._events(named, below, len(arguments[watched]) if watched else 1, hop)
             return
         size = page
         if "first" in definition.args:  # out of bounds, the field is refused by its own resolver
@@ -212,6 +232,13 @@ class _Walk:
             page=1 if is_list else size,
             hop=hop + max((calls.hops for calls in asked), default=named_hops),
         )
+
+    def _events(self, named: Composite, sets: list[SelectionSetNode], snapshot: int, hop: int) -> None:
+        """Price a stream's snapshot: each event is executed by itself, and shares nothing."""
+        event = _Walk(self._schema, self._fragments, self._variables, self._fields_left)
+        event.selections(named, sets, parents=1, page=1, hop=hop)
+        self.found.add(event.found, snapshot)
+        self.found.event_cost = event.found.cost
 
     def _represent(self, representations: Iterable[object], hop: int) -> int:
         """Price what a router names, an id that it names again once; the hops that it takes."""
@@ -282,6 +309,6 @@ class _Walk:
         self.found.by_hop[hop + calls.hops][calls.service] += at_most
 
 
-def _calls(schema: Schema, type_name: str, field_name: str) -> tuple[Calls, ...]:
+def _metadata(schema: Schema, type_name: str, field_name: str) -> Mapping[Any, Any]:
     found = schema.get_field_for_type(field_name, type_name)
-    return found.metadata.get(CALLS, ()) if isinstance(found, StrawberryField) else ()
+    return found.metadata if isinstance(found, StrawberryField) else {}

@@ -20,7 +20,7 @@ lies inside `__schema` and `__type` is not counted: graphql-core bounds it.
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import structlog
 from graphql import DocumentNode, GraphQLSyntaxError, OperationDefinitionNode, TokenKind
@@ -39,10 +39,18 @@ _LONG_NUMBER = re.compile(rf"[0-9]{{{DIGITS}}}")
 KEPT = 256  # shapes and prices, as many of each as parsed documents; pricing takes up to a millisecond
 # By the text and not the document, whose hash is worked out anew each time.
 _shapes: dict[tuple[object, ...], Shape] = {}  # text, operation → shape
-_prices: dict[tuple[object, ...], tuple[int, int]] = {}  # text, operation, sizes of page → cost, objects
+_prices: dict[tuple[object, ...], "Price"] = {}  # text, operation, sizes of page → price
 
 Kept = TypeVar("Kept")
 log = structlog.get_logger()
+
+
+class Price(NamedTuple):
+    """What is kept of the price of an operation."""
+
+    cost: int
+    objects: int
+    event_cost: int  # of each event of a stream, beyond its snapshot
 
 
 class LimitSettings(BaseModel):
@@ -105,7 +113,7 @@ MESSAGES = {
     "fields": "The operation asks for too many fields, {at_most} at most. Split the operation.",
     "objects": "The answer may hold {value} objects, {at_most} at most. Ask for smaller pages with `first`.",
     "cost": "The operation costs {value} upstream calls, {at_most} at most. Ask for smaller pages with "
-    "`first`, or for fewer fields that ask a service (`@upstream` in the schema).",
+    "`first`, for fewer ids at once, or for fewer fields that ask a service (`@upstream` in the schema).",
 }
 OF_THE_PARSER = {"tokens. Parsing": "tokens", "comments.": "comments", "code points.": "source"}
 
@@ -191,18 +199,19 @@ class OperationLimits(SchemaExtension):
     def _price(self) -> None:
         limits = self._limits
         try:
-            self._cost, objects = self._cost_and_objects()
+            price = self._worked_out()
         except TooManyFields:
             self._context.cost = limits.cost  # if it is served all the same: as the dearest that would be
             self._hold("fields", limits.fields + 1, limits.fields)
             return
         except NotExecutable:  # the executor says so, in the same words
             return
-        self._context.cost = max(1, self._cost)
-        self._hold("objects", objects, limits.objects)
-        self._hold("cost", self._cost, limits.cost)
+        self._cost = price.cost
+        self._context.cost, self._context.event_cost = max(1, price.cost), price.event_cost
+        self._hold("objects", price.objects, limits.objects)
+        self._hold("cost", price.cost, limits.cost)
 
-    def _cost_and_objects(self) -> tuple[int, int]:
+    def _worked_out(self) -> Price:
         execution = self.execution_context
         schema, document = execution.schema, execution.graphql_document
         name, variables = execution.operation_name, execution.variables or {}
@@ -219,7 +228,7 @@ class OperationLimits(SchemaExtension):
         if key in _prices:
             return _prices[key]
         found = priced(schema, document, variables, name, fields_at_most=self._limits.fields)
-        price = found.cost, found.objects
+        price = Price(found.cost, found.objects, found.event_cost)
         return price if found.by_values else _keep(_prices, key, price)
 
     def _hold(self, limit: str, value: int, at_most: int) -> None:

@@ -2,6 +2,7 @@
 
 what is counted           weight                                    beyond it
 an operation              its cost (`bff explain`), at least 1      429 RATE_LIMITED, `Retry-After`
+a change on a stream      what is asked for it                      it is told later, as it is by then
 sockets and streams       those that are open now                   429; a socket is closed with 1013
 
 Every operation is counted as 1 before its document is read, and with the rest of its cost before any service
@@ -139,6 +140,18 @@ class Rates:
                 retry_after_ms=wait_s * 1000,
             )
 
+    async def await_event(self, viewer: Viewer, cost: int) -> None:
+        """Count an event of a stream as soon as the viewer can afford it."""
+        while self._settings.mode != "off":
+            result = await self._count(f"viewer:{viewer.user_id}", cost)
+            if not result.limited:
+                return
+            log.info("limit.exceeded", limit="events", viewer_id=viewer.user_id, refused=False)
+            self._on_limit("events", False)
+            if self._settings.mode == "measure":
+                return
+            await asyncio.sleep(result.state.retry_after)
+
     async def close(self) -> None:
         """Close the connections to Valkey."""
         if self._valkey:
@@ -203,6 +216,11 @@ class Admission:
         """
         if self._viewer and cost > 1:
             await self._rates.admit(self._viewer, cost - 1, self._told, counted=1)
+
+    async def event(self, cost: int) -> None:
+        """Count one more event of the stream that the operation has begun, when the viewer can afford it."""
+        if self._viewer and cost:
+            await self._rates.await_event(self._viewer, cost)
 
 
 def _valkey(url: str) -> store.RedisStore:

@@ -44,6 +44,8 @@ class Admission(Protocol):
 
     async def price(self, cost: int) -> None: ...
 
+    async def event(self, cost: int) -> None: ...
+
 
 class InFlight(Protocol):
     """Executes identical queries of one viewer once; `bff/in_flight.py`."""
@@ -100,6 +102,7 @@ class Context(BaseContext):
     router_scopes: bool = False  # whether `_service` says which scopes fields need
     sees_schema: bool = False  # introspection, the SDL, and names suggested in errors
     cost: int = 1  # in upstream calls, as a rule; known once the operation is valid
+    event_cost: int = 0  # the same of each event of a stream, beyond its snapshot
     sees_data: bool = True  # not a program that shows its key and nobody's token
 
     def __post_init__(self) -> None:
@@ -113,6 +116,10 @@ class Context(BaseContext):
         self.caller = Caller(self.viewer, Deadline(self.budget_s), rehearsed=self.caller.rehearsed)
         self.loaders = self.loaders.anew(self.directory.clients_for(self.caller))
         self.event_began_s = time.perf_counter()
+
+    async def admit_event(self) -> None:
+        """Wait until the viewer can afford one more event of this stream."""
+        await self.admission.event(self.event_cost)
 
     def require(self, scope: str | None) -> None:
         """Stop here, before any service is asked, unless the viewer's token carries `scope`.

@@ -26,6 +26,7 @@ from resolvers.costs import Calls
 
 CALLS = "calls"  # the key of a field's metadata that holds what it asks
 LOADING = "loading"  # the same, for how one loader answers it
+WATCHED = "watched"  # the same, for the argument that names what a subscription watches
 
 
 @strawberry.schema_directive(
@@ -203,11 +204,15 @@ def loads(
     return field_of
 
 
-def watches(*calls: Calls, description: str, scope: str) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+def watches(
+    *calls: Calls, description: str, scope: str, each_of: str | None = None
+) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
     """Make a subscription of an async resolver that returns the events.
 
     Args:
         calls: what one round of watching asks.
+        each_of: the argument, as the graph names it, that lists what is watched: the snapshot is an event for
+            each, and each event asks for what is selected anew. None where the snapshot is one event.
         scope: what the viewer's token must carry.
     """
 
@@ -221,7 +226,7 @@ def watches(*calls: Calls, description: str, scope: str) -> Callable[[Callable[.
             resolver=resolver,
             description=description,
             directives=[RequiresScopes(scopes=[[scope]])],
-            metadata={CALLS: calls},
+            metadata={CALLS: calls, WATCHED: each_of},
         )
 
     return field_of

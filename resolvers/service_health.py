@@ -177,5 +177,5 @@ class ServiceHealthSubscriptions:
     async def service_health(self, info: Info) -> AsyncGenerator[ServiceHealthEvent, None]:
         context = info.context
         stream = Stream(context.transport, info.field_name)
-        told = await context.watchers.watch_health(context.viewer, stream=stream)
+        told = await context.watchers.watch_health(context.viewer, stream=stream, admit=context.admit_event)
         return events(told, lambda each: ServiceHealthEvent.from_told(each, context.health.checked_at))

@@ -105,6 +105,7 @@ async def _watch(
             [key_of(id, type_name)],
             moved=moved,
             stream=Stream(context.transport, info.field_name),
+            admit=context.admit_event,
         )
     except NothingThere as exc:
         raise BadUserInput(f"You have no {type_name} with the id {global_id(type_name, exc.key)}.") from exc

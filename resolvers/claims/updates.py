@@ -53,6 +53,7 @@ class ClaimUpdatedEvent:
 class ClaimSubscriptions:
     @watches(
         once(REFUND_ENGINE, pages=6),  # the page, and what it cannot tell
+        each_of="claimIds",
         scope="claims:read",
         description="Claims: one snapshot event each, then an event per change.",
     )
@@ -69,7 +70,12 @@ class ClaimSubscriptions:
         keys = [key_of(claim_id, "Claim") for claim_id in claim_ids]
         try:
             told = await context.watchers.watch(
-                "claim", context.viewer, keys, moved=_moved, stream=Stream(context.transport, info.field_name)
+                "claim",
+                context.viewer,
+                keys,
+                moved=_moved,
+                stream=Stream(context.transport, info.field_name),
+                admit=context.admit_event,
             )
         except NothingThere as exc:
             raise BadUserInput(f"You have no claim with the id {global_id('Claim', exc.key)}.") from exc

@@ -59,11 +59,16 @@ class Listener(Generic[T]):
         self._awake.set()
         return True
 
-    async def next(self) -> Told[T]:
-        """Wait for the next event."""
+    async def ready(self) -> bool:
+        """Wait until there is an event; whether it is a change, and not of the snapshot."""
         while not self._waiting:
             self._awake.clear()
             await self._awake.wait()
+        return next(iter(self._waiting)) in self._told
+
+    async def next(self) -> Told[T]:
+        """Wait for the next event."""
+        await self.ready()
         key = next(iter(self._waiting))
         told = Told(self._waiting.pop(key), self._offered[key], self._told.get(key))
         self._told[key] = told.state

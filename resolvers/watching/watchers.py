@@ -13,7 +13,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from clients.bus import Bus
@@ -29,6 +29,7 @@ from resolvers.watching.syncs import SyncReader
 Kind = Literal["claim", "sync"]
 Health = dict[str, tuple[ServiceState, str]]  # service → what the monitor sees, and its circuit
 T = TypeVar("T")
+Admit = Callable[[], Awaitable[None]]  # waits until the viewer may be told of one more change
 
 
 class Stream(NamedTuple):
@@ -102,17 +103,23 @@ class Watchers:
         *,
         moved: Callable[[Any, Any], bool],
         stream: Stream,
+        admit: Admit,
     ) -> AsyncGenerator[Told[Any], None]:
         """The events of one stream: a snapshot of each object, then each change, until it is closed.
+
+        Args:
+            admit: awaited before each change, which is then told as it is by then.
 
         Raises:
             NothingThere: one of the objects is not there, or is not the viewer's.
             UpstreamError: the owner did not answer the first round.
         """
         poll = self._poll(kind, viewer)
-        return await self._events(poll, viewer, keys, moved=moved, stream=stream)
+        return await self._events(poll, viewer, keys, moved=moved, stream=stream, admit=admit)
 
-    async def watch_health(self, viewer: Viewer, *, stream: Stream) -> AsyncGenerator[Told[Health], None]:
+    async def watch_health(
+        self, viewer: Viewer, *, stream: Stream, admit: Admit
+    ) -> AsyncGenerator[Told[Health], None]:
         """The same of all services. Nobody is asked; the monitor knows."""
         key = (HEALTH, "")
         poll = self._polls.get(key)
@@ -120,7 +127,7 @@ class Watchers:
             poll = self._polls[key] = Poll(
                 self._health, _Steady(), on_change=lambda *_: None, on_idle=lambda: self._forget(key)
             )
-        return await self._events(poll, viewer, [HEALTH], moved=_health_moved, stream=stream)
+        return await self._events(poll, viewer, [HEALTH], moved=_health_moved, stream=stream, admit=admit)
 
     def changed(self, viewer: Viewer, kind: Kind, key: str) -> None:
         """Something of the viewer's was just changed here: whoever watches it, on any replica, looks at once.
@@ -162,6 +169,7 @@ class Watchers:
         *,
         moved: Callable[[T, T], bool],
         stream: Stream,
+        admit: Admit,
     ) -> AsyncGenerator[Told[T], None]:
         listener = Listener[T](keys, moved=moved, on_skipped=lambda: self._counts.event_skipped(stream))
         await poll.join(viewer, listener)
@@ -170,6 +178,8 @@ class Watchers:
             self._counts.stream_opened(stream)
             try:
                 while True:
+                    if await listener.ready():
+                        await admit()
                     told = await listener.next()
                     self._counts.event_sent(stream)
                     yield told

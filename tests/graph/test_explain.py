@@ -165,6 +165,47 @@ def test_what_is_shared_counts_once(at_most):
     assert together == alone
 
 
+@pytest.mark.parametrize(
+    ("selection", "each"),
+    [
+        ("id status", 0),
+        ("submission { status }", 1),
+        ("submission { status } again: submission { canSubmit } detections { totalCount }", 2),
+        ("documents(first: 3) { nodes { costEstimate { __typename } } }", 1 + 3 * 5 + 3),
+    ],
+)
+@pytest.mark.parametrize("claims", [1, 100])
+def test_a_stream_costs_its_selection_for_each_claim_that_it_begins_with(schema, claims, selection, each):
+    """Each event is executed by itself, with loaders of its own: what a page would share is asked again."""
+    document = f"subscription ($ids: [ID!]!) {{ claimUpdated(claimIds: $ids) {{ claim {{ {selection} }} }} }}"
+
+    found = explain(schema, document, {"ids": ["x"] * claims})
+
+    assert (found.cost, found.event_cost) == (1 + claims * each, each)
+    assert found.objects == (3 * claims if "documents" in selection else 0)
+
+
+@pytest.mark.parametrize(
+    ("document", "cost", "event_cost"),
+    [
+        ("subscription { serviceHealth { health { services { status } } } }", 0, 0),
+        ('subscription { syncProgress(syncId: "x") { sync { status } } }', 1, 0),
+        (
+            """subscription { detectionProgress(detectionRunId: "x") { detectionRun { detections { nodes {
+              claim { documents { asOf } }
+            } } } } }""",
+            1 + 1 + 1 + 1 + 20,
+            1 + 1 + 1 + 20,
+        ),
+    ],
+)
+def test_streams_that_watch_one_thing_begin_with_one_event(schema, document, cost, event_cost):
+    """Health is the BFF's own and costs nobody anything."""
+    found = explain(schema, document, {})
+
+    assert (found.cost, found.event_cost) == (cost, event_cost)
+
+
 def test_a_second_alias_of_a_call_apiece_is_not_told_too_low(at_most):
     """Two claims under two aliases are two claims."""
     one = at_most('{ a: claim(id: "x") { documents { totalCount } } }')

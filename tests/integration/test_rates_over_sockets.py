@@ -6,15 +6,32 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 from late import WITHIN_S
+from read_operations import claims_of
 from streamed import Served, Socket, serving
+from test_subscriptions import SELDOM_S, change, claim_id
 
+from bff.limits import LimitSettings
 from bff.operations import stored_operations
 from bff.rates import RateSettings
 from bff.sandbox.seed import SELLERS
 
 ANN, BOB = SELLERS[:2]
 STREAMED = {"accept": "text/event-stream"}
+
+
+CLAIM = """subscription ($ids: [ID!]!) {
+  claimUpdated(claimIds: $ids) { sequence previousStatus claim { status submission { status } } }
+}"""
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds on the counter's clock; the test moves it."""
+    now = [600.0]
+    monkeypatch.setattr("throttled.utils.now_mono_f", lambda: now[0])
+    return now
 
 
 async def stream_status(bff: Served, held: contextlib.AsyncExitStack, seller: Any) -> tuple[int, str | None]:
@@ -97,3 +114,57 @@ async def until_no_seat(bff: Served, seller: Any, left: int) -> None:
     async with asyncio.timeout(WITHIN_S):
         while seats[seller.user_id] > left:  # noqa: ASYNC110 - nobody is told of it
             await asyncio.sleep(0.01)
+
+
+async def rate_left(bff: Served, seller: Any) -> int:
+    """What a viewer may still ask, before this question."""
+    async with httpx.AsyncClient(timeout=WITHIN_S) as http:
+        url, asked = f"http://127.0.0.1:{bff.port}/graphql", {"query": "{ __typename }"}
+        answer = await http.post(url, json=asked, headers=bff.headers(seller))
+    return int(answer.headers["ratelimit-remaining"]) + 1
+
+
+async def test_a_snapshot_is_admitted_for_all_that_it_asks(clock: list[float]):
+    """A hundred claims under one small subscription were a hundred operations for the price of one."""
+    rates, limits = RateSettings(cost_per_minute=1, burst_cost=100), LimitSettings(cost=11)
+    async with serving(claims=30, rates=rates, limits=limits, watch_every_s=SELDOM_S) as bff:
+        ids = [claim_id(row) for row in claims_of(bff.sandbox.world, ANN)[:11]]
+        async with bff.socket() as socket:
+            await socket.subscribe("11", CLAIM, ids=ids)
+            refused = await socket.received("11")
+            asked_for_11 = bff.calls()
+            await socket.subscribe("10", CLAIM, ids=ids[:10])
+            for _ in range(10):
+                await socket.event("10", "claimUpdated")
+            asked_for_10 = bff.calls()
+
+        assert (refused["type"], asked_for_11) == ("error", [])
+        assert refused["payload"][0]["message"].startswith(
+            "The operation costs 12 upstream calls, 11 at most."
+        )
+        assert len(asked_for_10) == 11
+        assert await rate_left(bff, ANN) == 100 - 1 - 11
+        assert await rate_left(bff, BOB) == 100
+
+
+async def test_a_change_that_a_viewer_cannot_afford_is_told_later_and_as_it_is_then(clock: list[float]):
+    """Each event asks as an operation does: uncounted, fifty streams would ask without end. None is lost."""
+    rates, limits = RateSettings(cost_per_minute=6000, burst_cost=3), LimitSettings(cost=3)
+    async with serving(rates=rates, limits=limits) as bff, bff.socket() as anns, bff.socket(BOB) as bobs:
+        [anns_claim, *_], [bobs_claim, *_] = [claims_of(bff.sandbox.world, seller) for seller in (ANN, BOB)]
+        for socket, claim in ((anns, anns_claim), (bobs, bobs_claim)):
+            await socket.subscribe("1", CLAIM, ids=[claim_id(claim)])
+            assert (await socket.event("1", "claimUpdated"))["sequence"] == 1  # 2 of 3 are used
+
+        change(anns_claim, status="rejected")
+        assert (await anns.event("1", "claimUpdated"))["claim"]["status"] == "REJECTED"  # nothing is left
+        change(anns_claim, status="approved")
+        assert await anns.silent("1", 0.5)
+        change(anns_claim, status="paid")
+        assert await anns.silent("1", 0.5)
+        change(bobs_claim, status="paid")
+        assert (await bobs.event("1", "claimUpdated"))["claim"]["status"] == "PAID"
+        clock[0] += 0.01
+        late = await anns.event("1", "claimUpdated")
+
+    assert (late["sequence"], late["claim"]["status"], late["previousStatus"]) == (4, "PAID", "REJECTED")
