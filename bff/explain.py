@@ -162,7 +162,8 @@ class _Walk:
         self._schema = schema
         self._fragments = fragments
         self._variables = variables
-        self._shared: dict[tuple[str, str], tuple[int, int]] = {}  # service, fetch → at most, expected
+        # service, fetch, of which objects → at most, expected
+        self._shared: dict[tuple[str, str, object], tuple[int, int]] = {}
         self._named: defaultdict[str, set[str]] = defaultdict(set)  # type → ids of its representations
         self.found = Explanation()
 
@@ -174,15 +175,25 @@ class _Walk:
         parents: int,
         page: int,
         hop: int,
+        objects: object = None,
     ) -> None:
-        """Price the fields of `parents` objects; `page` is what a list of this connection may hold."""
+        """Price the fields of some objects.
+
+        Args:
+            parents: how many they are.
+            page: how many a list of this connection may hold.
+            hop: how many answers they have waited for.
+            objects: what they are known by; None at the root, where each field names objects of its own.
+        """
         merged: dict[tuple[str, str], list[tuple[Composite, FieldNode]]] = {}
         for node_type, node in self._fields(parent, sets, set()):
             key = node.alias.value if node.alias else node.name.value
             merged.setdefault((node_type.name, key), []).append((node_type, node))
         for occurrences in merged.values():
             node_type, node = occurrences[0]
-            self._field(node_type, node, [each.selection_set for _, each in occurrences], parents, page, hop)
+            self._field(
+                node_type, node, [each.selection_set for _, each in occurrences], parents, page, hop, objects
+            )
 
     def _field(
         self,
@@ -192,6 +203,7 @@ class _Walk:
         parents: int,
         page: int,
         hop: int,
+        objects: object,
     ) -> None:
         definition = None if isinstance(parent, GraphQLUnionType) else parent.fields.get(node.name.value)
         if definition is None:  # __typename and introspection ask nobody
@@ -204,8 +216,9 @@ class _Walk:
             return
         declared = _metadata(self._schema, parent.name, node.name.value)
         asked: tuple[Calls, ...] = declared.get(CALLS, ())
+        found = object()  # what the field finds
         for calls in asked:
-            self._count(calls, parents, hop)
+            self._count(calls, parents, hop, objects or found)
         below = [selected for selected in sets if selected]
         named = get_named_type(definition.type)
         if not below or not isinstance(named, Composite):
@@ -231,12 +244,13 @@ class _Walk:
             parents=parents * page if is_list else parents,
             page=1 if is_list else size,
             hop=hop + max((calls.hops for calls in asked), default=named_hops),
+            objects=found,
         )
 
     def _events(self, named: Composite, sets: list[SelectionSetNode], snapshot: int, hop: int) -> None:
         """Price a stream's snapshot: each event is executed by itself, and shares nothing."""
         event = _Walk(self._schema, self._fragments, self._variables, self._fields_left)
-        event.selections(named, sets, parents=1, page=1, hop=hop)
+        event.selections(named, sets, parents=1, page=1, hop=hop, objects=event)
         self.found.add(event.found, snapshot)
         self.found.event_cost = event.found.cost
 
@@ -250,7 +264,7 @@ class _Walk:
                 self._named[type_name].add(entity_id)
         asked = [(calls, len(ids)) for name, ids in self._named.items() for calls in REFERENCES[name]]
         for calls, named in asked:
-            self._count(calls, named, hop)
+            self._count(calls, named, hop, None)
         return max((calls.hops for calls, _ in asked), default=0)
 
     def _fields(
@@ -295,11 +309,12 @@ class _Walk:
         assert isinstance(found, Composite), "the document is valid"
         return found
 
-    def _count(self, calls: Calls, parents: int, hop: int) -> None:
+    def _count(self, calls: Calls, parents: int, hop: int, objects: object) -> None:
         at_most, expected = calls.at_most(parents), calls.expected(parents)
         if calls.shared:  # only what this field asks beyond those that share with it
-            before = self._shared.get((calls.service, calls.shared), (0, 0))
-            self._shared[calls.service, calls.shared] = max(before[0], at_most), max(before[1], expected)
+            fetch = calls.service, calls.shared, objects if calls.of_each else None
+            before = self._shared.get(fetch, (0, 0))
+            self._shared[fetch] = max(before[0], at_most), max(before[1], expected)
             at_most, expected = max(0, at_most - before[0]), max(0, expected - before[1])
         service = self.found.services[calls.service]
         service.at_most += at_most

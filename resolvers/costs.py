@@ -5,7 +5,8 @@ each     one call per parent
 keyed    one call per parent for a few; for more, two list pages and the misses one by one
 packed   one call per so many parents
 
-Fields that name the same `shared` fetch use the same calls within an operation.
+Fields that name the same `shared` fetch use the same calls within an operation: of `once`, whatever they are
+asked for; of the others, those that are asked for the same objects.
 """
 
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Calls:
     hops: int = 1  # answers that must arrive one after the other
     shared: str | None = None
     weight: int = 1  # how dear one of these calls is, in ordinary ones
+    of_each: bool = False  # whether it is shared for the same objects only
 
 
 def once(
@@ -44,7 +46,9 @@ def once(
 
 def each(service: str, *, hops: int = 1, shared: str | None = None, weight: int = 1) -> Calls:
     """One call per parent."""
-    return Calls(service, lambda parents: parents, lambda parents: parents, hops, shared, weight)
+    return Calls(
+        service, lambda parents: parents, lambda parents: parents, hops, shared, weight, of_each=True
+    )
 
 
 def keyed(service: str, *, hops: int = 1, shared: str | None = None) -> Calls:
@@ -56,7 +60,7 @@ def keyed(service: str, *, hops: int = 1, shared: str | None = None) -> Calls:
     def expected(parents: int) -> int:
         return parents if parents <= FEW else 1
 
-    return Calls(service, at_most, expected, hops, shared)
+    return Calls(service, at_most, expected, hops, shared, of_each=True)
 
 
 def packed(service: str, *, size: int) -> Calls:

@@ -204,7 +204,7 @@ class DocumentQueries:
         )
 
     @asks(
-        once(COST_DOCS, shared="getDocument"),
+        each(COST_DOCS, shared="getDocument"),
         CLAIM_OF_DOCUMENT,  # where somebody else uploaded it
         scope="documents:read",
         description="One document; null without an error when there is none.",

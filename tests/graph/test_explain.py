@@ -2,7 +2,7 @@
 
 import pytest
 from graphql import GraphQLError
-from read_operations import variables_for
+from read_operations import uploads_of, variables_for
 from test_call_contracts import CONTRACT, Sizes
 from test_hops import HOPS
 
@@ -10,7 +10,9 @@ from bff.explain import explain
 from bff.operations import stored_operations
 from bff.sandbox.seed import SELLERS, seed
 from bff.schema import build_schema
+from resolvers.connections import cursor
 from resolvers.costs import FEW, LIST_PAGES
+from resolvers.global_ids import global_id
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +165,30 @@ def test_what_is_shared_counts_once(at_most):
     )
 
     assert together == alone
+
+
+async def test_a_call_for_each_object_is_shared_for_the_same_objects_only(make_bff):
+    """Ten documents by ten aliases were priced as one; the links of several lists as those of one."""
+    bff = await make_bff(mcde_repaired=True)
+    rows = uploads_of(bff.sandbox.world, SELLERS[0])[:10]
+    each = " ".join(
+        f'd{n}: document(id: "{global_id("Document", row["id"])}") {{ signedUrl {{ url }} }}'
+        for n, row in enumerate(rows)
+    )
+    below = "nodes { documents(first: 2) { nodes { ...L } } }"
+    pages = " ".join(f'c{n}: claims(first: 1, after: "{cursor(n)}") {{ {below} }}' for n in range(5))
+    links = "fragment L on Document { signedUrl { url } link: signedUrl { expiresAt } }"
+
+    by_alias = await bff.ask(f"{{ {each} }}", headers={"x-cost": "1"})
+    asked = sum(bff.calls().values())
+    in_lists = await bff.ask(f"{{ {pages} }} {links}", headers={"x-cost": "1"})
+
+    assert by_alias.errors == in_lists.errors == []
+    assert asked == 10
+    assert (
+        by_alias.extensions["cost"]["requested"] == 10 + 10
+    )  # of each it may be asked whose claim it proves
+    assert in_lists.extensions["cost"]["requested"] == 5 + 5 + 5 * 2 * 5
 
 
 @pytest.mark.parametrize(
