@@ -27,7 +27,7 @@ clients: $(READY) ## Hold the npm packages that clients use against the BFF (nee
 drills: $(READY) ## Run the slow drills: real processes, real sockets, a clean clone
 	.venv/bin/python -m pytest -m slow --timeout 600 --ignore tests/load/test_soak.py
 	.venv/bin/python -m pytest -m slow --timeout 600 tests/load/test_soak.py -rP
-	HYPOTHESIS_EXAMPLES=300 .venv/bin/python -m pytest tests/graph/test_no_unexplained_null.py
+	HYPOTHESIS_EXAMPLES=300 .venv/bin/python -m pytest tests/graph/test_no_unexplained_null.py tests/graph/test_prices.py
 
 differential: $(READY) ## Hold the executor against graphql-core's own with 5,000 queries and 5,000 streams (part of the tests with fewer)
 	DIFFERENTIAL_EXAMPLES=5000 .venv/bin/python -m pytest tests/execution/test_same_answers.py tests/execution/test_same_streams.py --timeout 1200

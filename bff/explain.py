@@ -7,7 +7,6 @@ each connection. Nothing is asked and nothing is executed.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -36,6 +35,7 @@ from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 from strawberry import Schema
 from strawberry.types.field import StrawberryField
 
+from bff.explanation import Explanation
 from resolvers.connections import PAGE_SIZE_MAX
 from resolvers.costs import Calls
 from resolvers.fields import CALLS, WATCHED
@@ -43,47 +43,6 @@ from resolvers.node import REFERENCES
 
 Composite = GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType
 REPRESENTATIONS = "representations"  # of `_entities`: as many objects as a router names
-
-
-@dataclass
-class ServiceCalls:
-    """Upstream calls of one operation to one service."""
-
-    at_most: int = 0
-    expected: int = 0  # for most sellers, whose lists fill one page
-    cost: int = 0  # expected calls, the dear ones counted more
-
-
-@dataclass
-class Explanation:
-    """What an operation asks, at most and as a rule."""
-
-    services: defaultdict[str, ServiceCalls] = field(default_factory=lambda: defaultdict(ServiceCalls))
-    hops: int = 0  # answers that must arrive one after the other
-    objects: int = 0  # that the answer may hold in its lists
-    event_cost: int = 0  # of each event of a stream, beyond its snapshot
-    by_values: bool = False  # whether all this depends on more of the variables than sizes: on what they name
-    by_hop: defaultdict[int, defaultdict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )  # hop, counted from 1 → service → calls at most
-
-    @property
-    def cost(self) -> int:
-        """What the operation costs in ordinary upstream calls, as a rule."""
-        return sum(calls.cost for calls in self.services.values())
-
-    def add(self, other: "Explanation", times: int) -> None:
-        """Add what is asked so many times, at once."""
-        for service, calls in other.services.items():
-            ours = self.services[service]
-            ours.at_most += times * calls.at_most
-            ours.expected += times * calls.expected
-            ours.cost += times * calls.cost
-        for hop, services in other.by_hop.items():
-            for service, at_most in services.items():
-                self.by_hop[hop][service] += times * at_most
-        self.hops = max(self.hops, other.hops)
-        self.objects += times * other.objects
 
 
 def explain(
@@ -210,9 +169,7 @@ class _Walk:
             return
         try:
             arguments = get_argument_values(definition, node, self._variables)
-        except (
-            GraphQLError
-        ):  # of a null for what must not be null: the field fails, and all others are executed
+        except GraphQLError:  # of a null: this field fails, and all others are executed
             return
         declared = _metadata(self._schema, parent.name, node.name.value)
         asked: tuple[Calls, ...] = declared.get(CALLS, ())
@@ -292,15 +249,14 @@ class _Walk:
                     yield from self._fields(narrowed, [node.selection_set], spread)
 
     def _included(self, node: Any) -> bool:
-        return self._holds(GraphQLIncludeDirective, node, True) and not self._holds(
-            GraphQLSkipDirective, node, False
-        )
+        skipped = self._holds(GraphQLSkipDirective, node, otherwise=False)
+        return not skipped and self._holds(GraphQLIncludeDirective, node, otherwise=True)
 
-    def _holds(self, directive: GraphQLDirective, node: Any, otherwise: bool) -> bool:
+    def _holds(self, directive: GraphQLDirective, node: Any, *, otherwise: bool) -> bool:
         """Whether a condition holds; `otherwise` where there is none, or where it cannot be read."""
         try:
             given = get_directive_values(directive, node, self._variables)
-        except GraphQLError:  # a null: the object that it lies in fails, and all others are executed
+        except GraphQLError:  # of a null: its object fails, and all others are executed
             return otherwise
         return given["if"] if given else otherwise
 
