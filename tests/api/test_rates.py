@@ -1,5 +1,6 @@
 """What one viewer may ask in a while: counted by cost, apart from others, before any service is asked."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -144,6 +145,23 @@ async def test_measuring_serves(make_bff: MakeBff, clock: list[float], mode: Any
         if sample.name == "bff_operation_limited_total"
     ]
     assert counted == [("rate", "measured", 1)] * told
+
+
+@pytest.mark.parametrize(("mode", "told"), [("measure", [("events", False)]), ("off", [])])
+async def test_an_event_waits_only_where_rates_are_kept(clock: list[float], mode: Any, told: list[Any]):
+    """A rate that is being tried out delays nobody; and a stream of nobody's is not counted."""
+    seen: list[tuple[str, bool]] = []
+    rates = Rates(
+        RateSettings(mode=mode, cost_per_minute=1, burst_cost=10),
+        None,
+        on_limit=lambda limit, refused: seen.append((limit, refused)),
+    )
+
+    for viewer, cost in ((viewer_of(ANN), 10), (viewer_of(ANN), 1), (viewer_of(BOB), 10), (None, 1000)):
+        async with asyncio.timeout(WITHIN_S):
+            await rates.operation(viewer, {}).event(cost)
+
+    assert seen == told
 
 
 async def test_dashboards_that_poll_never_come_near(clock: list[float]):
