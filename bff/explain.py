@@ -7,6 +7,7 @@ each connection. Nothing is asked and nothing is executed.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from graphql import (
@@ -174,16 +175,19 @@ class _Walk:
         declared = _metadata(self._schema, parent.name, node.name.value)
         asked: tuple[Calls, ...] = declared.get(CALLS, ())
         found = object()  # what the field finds
+        graph = self._schema._schema
+        alone = parent in (graph.mutation_type, graph.subscription_type)
         for calls in asked:
-            self._count(calls, parents, hop, objects or found)
+            self._count(replace(calls, shared=None) if alone else calls, parents, hop, objects or found)
         below = [selected for selected in sets if selected]
         named = get_named_type(definition.type)
         if not below or not isinstance(named, Composite):
             return
-        if parent is self._schema._schema.subscription_type:
+        if alone:
             watched = declared.get(WATCHED)
             hop += max((calls.hops for calls in asked), default=0)
-            self._events(named, below, len(arguments[watched]) if watched else 1, hop)
+            cost = self._alone(named, below, len(arguments[watched]) if watched else 1, hop)
+            self.found.event_cost = cost if WATCHED in declared else 0
             return
         size = page
         if "first" in definition.args:  # out of bounds, the field is refused by its own resolver
@@ -204,12 +208,13 @@ class _Walk:
             objects=found,
         )
 
-    def _events(self, named: Composite, sets: list[SelectionSetNode], snapshot: int, hop: int) -> None:
-        """Price a stream's snapshot: each event is executed by itself, and shares nothing."""
-        event = _Walk(self._schema, self._fragments, self._variables, self._fields_left)
-        event.selections(named, sets, parents=1, page=1, hop=hop, objects=event)
-        self.found.add(event.found, snapshot)
-        self.found.event_cost = event.found.cost
+    def _alone(self, named: Composite, sets: list[SelectionSetNode], times: int, hop: int) -> int:
+        """Price what has loaders of its own: events of a stream, or what a mutation has changed."""
+        walk = _Walk(self._schema, self._fragments, self._variables, self._fields_left)
+        walk.selections(named, sets, parents=1, page=1, hop=hop, objects=walk)
+        self._fields_left = walk._fields_left
+        self.found.add(walk.found, times)
+        return walk.found.cost
 
     def _represent(self, representations: Iterable[object], hop: int) -> int:
         """Price what a router names, an id that it names again once; the hops that it takes."""

@@ -6,7 +6,8 @@ keyed    one call per parent for a few; for more, two list pages and the misses 
 packed   one call per so many parents
 
 Fields that name the same `shared` fetch use the same calls within an operation: of `once`, whatever they are
-asked for; of the others, those that are asked for the same objects.
+asked for; of the others, those that are asked for the same objects. Mutations, and events of a stream, share
+nothing with one another.
 """
 
 from collections.abc import Callable

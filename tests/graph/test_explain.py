@@ -2,7 +2,7 @@
 
 import pytest
 from graphql import GraphQLError
-from read_operations import uploads_of, variables_for
+from read_operations import claims_of, uploads_of, variables_for
 from test_call_contracts import CONTRACT, Sizes
 from test_hops import HOPS
 
@@ -189,6 +189,25 @@ async def test_a_call_for_each_object_is_shared_for_the_same_objects_only(make_b
         by_alias.extensions["cost"]["requested"] == 10 + 10
     )  # of each it may be asked whose claim it proves
     assert in_lists.extensions["cost"]["requested"] == 5 + 5 + 5 * 2 * 5
+
+
+async def test_mutations_share_nothing(make_bff):
+    """Each is followed by loaders of its own: ten in one operation read every list ten times."""
+    bff = await make_bff(mcde_repaired=True)
+    rows = claims_of(bff.sandbox.world, SELLERS[0])[:10]
+    changes = " ".join(
+        f"""c{n}: updateClaim(input: {{ claimId: "{global_id("Claim", row["id"])}", description: "{n}" }}) {{
+          claim {{ submission {{ status }} payments {{ totalCount }} }}
+        }}"""
+        for n, row in enumerate(rows)
+    )
+
+    answer = await bff.ask(f"mutation {{ {changes} }}", headers={"x-cost": "1"})
+
+    assert answer.errors == []
+    calls = bff.calls()
+    assert (calls["integrations"], calls["stripe"]) == (10, 10)
+    assert answer.extensions["cost"]["requested"] == 10 * (2 + 1 + 1) >= sum(calls.values())
 
 
 @pytest.mark.parametrize(
