@@ -89,7 +89,7 @@ def priced(
     [operation] = named
     values = get_variable_values(schema._schema, operation.variable_definitions or (), dict(variables))
     if isinstance(values, list):
-        raise NotExecutable(values[0].message, original_error=values[0])
+        raise NotExecutable(values[0].message, values[0].nodes)
     fragments = {
         node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
     }

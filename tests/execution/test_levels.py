@@ -96,6 +96,37 @@ async def test_every_kind_of_value(schema, field):
     assert errors
 
 
+async def test_a_condition_that_is_null_fails_each_object_alone(schema):
+    """The whole list was nulled, with what stood beside the object. Also in a document that was kept."""
+    document = parse(
+        """query ($yes: Boolean = true) {
+          people { name friend { name @include(if: $yes) mother { name } } }
+          named { name ... on Person { friend { ...F @skip(if: $yes) } } }
+          owned { ... on Person @include(if: $yes) { name } }
+          grid { name @skip(if: $yes) }
+        }
+        fragment F on Person { name }"""
+    )
+
+    def person(name: str, **more: Any) -> dict[str, Any]:
+        return {"is": "Person", "name": name, **more}
+
+    def root() -> dict[str, Any]:
+        kate = person("Kate", friend=person("Liz", mother=person("Ann")))
+        return {
+            "people": [kate, person("Eve"), kate],
+            "named": [kate, {"is": "Thing", "name": "Chair"}],
+            "owned": None,
+            "grid": [[kate], None],
+        }
+
+    for yes in (True, None, False):
+        data, errors = await both(schema, document, root, yes=yes)
+        alone = [{"name": name, "friend": None} for name in ("Kate", "Eve", "Kate")]
+        assert (data["people"] == alone) == (yes is None)
+        assert len(errors) == (4 if yes is None else 0)
+
+
 NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 COLUMNS_OF_TIMES = {
     "all in UTC": [NOON, NOON + timedelta(microseconds=1), datetime(1, 1, 1, tzinfo=UTC)],
