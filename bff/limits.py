@@ -201,7 +201,8 @@ class OperationLimits(SchemaExtension):
         try:
             price = self._worked_out()
         except TooManyFields:
-            self._context.cost = limits.cost  # if it is served all the same: as the dearest that would be
+            # If it is served all the same: as the dearest that would be.
+            self._context.cost = self._context.event_cost = limits.cost
             self._hold("fields", limits.fields + 1, limits.fields)
             return
         except NotExecutable:  # the executor says so, in the same words

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable, MutableMapping
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
@@ -88,6 +89,7 @@ class Rates:
         self._valkey = _valkey(redis_url) if redis_url else None
         self._shared = self._counter(self._valkey) if self._valkey else None
         self._seek_at_s: float | None = None  # monotonic; None while Valkey is there
+        self._event_turns = WeakValueDictionary[str, asyncio.Lock]()  # by the viewer's user id, while used
 
     def operation(self, viewer: Viewer | None, told: MutableMapping[str, str]) -> "Admission":
         """The admission of one operation.
@@ -141,16 +143,19 @@ class Rates:
             )
 
     async def await_event(self, viewer: Viewer, cost: int) -> None:
-        """Count an event of a stream as soon as the viewer can afford it."""
-        while self._settings.mode != "off":
+        """Count an event of a stream as soon as the viewer can afford it, one after the other."""
+        if self._settings.mode == "off":
+            return
+        # Else all streams of a viewer would wake for each event that one of them may tell.
+        turn = self._event_turns.setdefault(viewer.user_id, asyncio.Lock())
+        async with turn:
             result = await self._count(f"viewer:{viewer.user_id}", cost)
-            if not result.limited:
-                return
-            log.info("limit.exceeded", limit="events", viewer_id=viewer.user_id, refused=False)
-            self._on_limit("events", False)
-            if self._settings.mode == "measure":
-                return
-            await asyncio.sleep(result.state.retry_after)
+            if result.limited:
+                log.info("limit.exceeded", limit="events", viewer_id=viewer.user_id, refused=False)
+                self._on_limit("events", False)
+            while result.limited and self._settings.mode == "enforce":
+                await asyncio.sleep(result.state.retry_after)
+                result = await self._count(f"viewer:{viewer.user_id}", cost)
 
     async def close(self) -> None:
         """Close the connections to Valkey."""

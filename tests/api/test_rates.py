@@ -147,6 +147,40 @@ async def test_measuring_serves(make_bff: MakeBff, clock: list[float], mode: Any
     assert counted == [("rate", "measured", 1)] * told
 
 
+async def test_events_that_must_wait_are_told_in_turn(clock: list[float]):
+    """Five thousand streams that all look up whenever one of them may go on would be a flood of ours."""
+    seen: list[str] = []
+    rates = Rates(
+        RateSettings(cost_per_minute=60_000, burst_cost=10),
+        None,
+        on_limit=lambda limit, _: seen.append(limit),
+    )
+    ann, bob = (rates.operation(viewer_of(seller), {}) for seller in (ANN, BOB))
+    told: list[int] = []
+
+    async def event(number: int) -> None:
+        await ann.event(10)
+        told.append(number)
+
+    await ann.event(10)
+    waiting = [asyncio.create_task(event(number)) for number in range(50)]
+    async with asyncio.timeout(WITHIN_S):
+        await bob.event(10)
+        for number in range(3):
+            await asyncio.sleep(0.05)
+            assert (told, seen) == (list(range(number)), ["events"] * (number + 1))
+            clock[0] += 0.0101
+            while len(told) == number:  # noqa: ASYNC110 - nobody is told of it
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    clock[0] += 1
+    async with asyncio.timeout(WITHIN_S):
+        await ann.event(10)  # whoever left has not kept the turn
+
+
 @pytest.mark.parametrize(("mode", "told"), [("measure", [("events", False)]), ("off", [])])
 async def test_an_event_waits_only_where_rates_are_kept(clock: list[float], mode: Any, told: list[Any]):
     """A rate that is being tried out delays nobody; and a stream of nobody's is not counted."""
