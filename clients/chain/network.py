@@ -8,6 +8,7 @@ promised interface, hence the narrow range of aiohttp's versions in `pyproject.t
 import asyncio
 import functools
 from collections.abc import AsyncIterator
+from weakref import WeakSet
 
 import aiohttp
 import httpx
@@ -20,6 +21,7 @@ DNS_KEPT_S = 30
 CHUNK_BYTES = 16 * 1024  # of a body that is read piece by piece
 BODY_BYTES_AT_MOST = 8 * 1024 * 1024  # 500 rows, the longest page, have half a megabyte
 ASKED_ANEW = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
+ANEW = "asked_anew"  # the request extension that is there once it was: a question is asked anew once
 
 
 class Network(httpx.AsyncBaseTransport):
@@ -35,6 +37,7 @@ class Network(httpx.AsyncBaseTransport):
         """
         self._connections = connections
         self._pool: aiohttp.TCPConnector | None = None
+        self._used: WeakSet[asyncio.Protocol] = WeakSet()  # connections that have carried a request
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and read the head of the answer; `aread` or `aiter_bytes` reads its body.
@@ -43,13 +46,7 @@ class Network(httpx.AsyncBaseTransport):
             httpx.RequestError: see `error_of`.
         """
         try:
-            try:
-                answer = await self._send(request)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
-                if isinstance(exc, aiohttp.ClientConnectorError) or request.method not in ASKED_ANEW:
-                    raise
-                # The service closed a connection that lay idle, at the moment we took it: RFC 9112, 9.3.1.
-                answer = await self._send(request)
+            answer = await self._send(request)
         except aiohttp.ClientError as exc:
             raise error_of(exc) from exc
         except OSError as exc:
@@ -80,10 +77,12 @@ class Network(httpx.AsyncBaseTransport):
             connection = await self._pool.connect(asked, traces=[], timeout=timeout)
         except TimeoutError as exc:
             raise aiohttp.ConnectionTimeoutError from exc
-        answer = None
+        protocol, answer = connection.protocol, None
+        assert protocol is not None, "until it is closed"
+        lay_idle = protocol in self._used
+        self._used.add(protocol)
         try:
-            assert connection.protocol is not None, "until it is closed"
-            connection.protocol.set_response_params(
+            protocol.set_response_params(
                 skip_payload=request.method == "HEAD",
                 read_until_eof=True,
                 auto_decompress=False,  # httpx does, and by the headers that it sees
@@ -91,12 +90,17 @@ class Network(httpx.AsyncBaseTransport):
             )
             answer = await asked.send(connection)
             return await answer.start(connection)
-        except BaseException:
+        except BaseException as exc:
             if answer is not None:
                 answer.close()
             asked.terminate()
             connection.close()
-            raise
+            # The service may have closed an idle connection at the moment we took it: RFC 9112, 9.3.1.
+            gone = lay_idle and isinstance(exc, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+            if not gone or request.method not in ASKED_ANEW or ANEW in request.extensions:
+                raise
+        request.extensions[ANEW] = True
+        return await self._send(request)
 
 
 class _Answer(httpx.Response):

@@ -252,6 +252,45 @@ async def test_a_connection_that_was_closed_as_it_was_taken(network, method, req
     assert len(heard) == requests
 
 
+async def test_a_new_connection_that_dies_is_no_idle_one(network):
+    """A service that takes requests and closes is failing: whether to ask twice is a matter of its budget."""
+    heard: list[bytes] = []
+
+    def hang_up(request, writer):
+        heard.append(request)
+        writer.close()
+
+    async with server_that(hang_up) as address:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await network.handle_async_request(asked(address))
+
+    assert len(heard) == 1
+
+
+async def test_a_question_is_asked_anew_once(network):
+    """Where each second request on a connection dies, the attempts of one question would be doubled."""
+    heard: list[bytes] = []
+
+    def answer(request, writer):
+        heard.append(request)
+        if len(heard) % 2:
+            writer.write(HEAD % 2 + b"{}")
+        else:
+            writer.close()
+
+    async def ask(request):
+        await (await network.handle_async_request(request)).aread()
+
+    async with server_that(answer) as address:
+        question = asked(address)
+        await ask(asked(address))
+        await ask(question)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await ask(question)
+
+    assert len(heard) == 4
+
+
 async def test_whoever_leaves_takes_the_connection_along(network):
     """An abandoned request must end at the service too, and must not hold a place in the pool."""
     heard, gone = asyncio.Event(), asyncio.Event()
