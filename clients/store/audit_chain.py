@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, delete, select, update
@@ -126,7 +128,9 @@ class AuditChain:
     async def remove_old(self, keep_days: int) -> int:
         """Remove the oldest rows where they are older than that, a thousand at most; never the newest row.
 
-        What was removed is proven first, so that no broken row disappears unseen.
+        They go in order, up to the first that is not so old: one that was written while the database's clock
+        was ahead keeps those behind it. What was removed is proven first, so that no broken row disappears
+        unseen.
 
         Returns:
             How many were removed.
@@ -145,13 +149,12 @@ class AuditChain:
                 return 0
             old = now_ms() - keep_days * 24 * 3600 * 1000
             query = (
-                select(audit_rows)
+                select(audit_rows, (audit_rows.c.at_ms < old).label("is_old"))
                 .where(audit_rows.c.number < head.number, audit_rows.c.number > start.number)
-                .where(audit_rows.c.at_ms < old)
                 .order_by(audit_rows.c.number)
                 .limit(ROWS_AT_ONCE)
             )
-            rows = (await connection.execute(query)).all()
+            rows = list(takewhile(attrgetter("is_old"), (await connection.execute(query)).all()))
             end = End(start.number, start.hash)
             for row in rows:
                 if (broken := self._broken(row, end)) and broken.mark not in accepted:

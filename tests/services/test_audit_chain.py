@@ -335,6 +335,23 @@ async def test_old_rows_go_and_the_rest_stays_proven(
     assert broken(await chain.verify())[0] == 4
 
 
+async def test_a_row_from_the_future_keeps_those_behind_it(
+    database: Database, audit: Audit, ann: Viewer, monkeypatch: pytest.MonkeyPatch
+):
+    """The database's clock was ahead for a moment: that is no break, and must not look like one."""
+    for at_ms in (1500000000000, 1500000001000, 2500000000000, 1500000003000):
+        with monkeypatch.context() as then:
+            then.setattr("clients.store.audit.now_ms", lambda at_ms=at_ms: text(str(at_ms)))
+            await audit.append(entry(ann))
+    await audit.append(entry(ann))
+    chain = AuditChain(database, AuditKeys([OLD_KEY]))
+
+    assert [await chain.remove_old(400), await chain.remove_old(400)] == [2, 0]
+
+    verdict = await chain.verify()
+    assert (verdict.broken, verdict.rows) == (None, 3)
+
+
 async def test_what_is_broken_is_not_removed(
     database: Database, audit: Audit, ann: Viewer, monkeypatch: pytest.MonkeyPatch, changed: Changed
 ):
