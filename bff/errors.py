@@ -54,7 +54,8 @@ MESSAGES = {
     "SERVICE_REJECTED": "{service} did not accept this request. Quote the support code.",
     "SERVICE_AUTH_FAILED": "{service} did not accept our credentials. Quote the support code.",
     "SERVICE_CONTRACT_BROKEN": "{service} answered in an unexpected way. Quote the support code.",
-    "RESULT_TOO_LARGE": "{service} holds more rows here than one request may read. Ask for less.",
+    "RESULT_TOO_LARGE": "{service} holds more rows than one request may read, and what was asked for may lie "
+    "beyond them. Asking again does not help; an earlier page may, where there is one.",
     "PAYMENTS_IDENTITY_MISSING": "This sign-in carries no payment identity, so payments cannot be shown.",
 }
 STORE_MESSAGES = {

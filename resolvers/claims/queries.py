@@ -145,8 +145,10 @@ class ClaimQueries:
         case_number: Annotated[str, strawberry.argument(description="Number, such as `CASE-2025-000417`.")],
     ) -> Claim | None:
         number = _sendable(case_number.strip(), argument="caseNumber")
-        if not 1 <= len(number) <= CASE_NUMBER_CHARS or number in (".", ".."):
+        if not 1 <= len(number) <= CASE_NUMBER_CHARS:
             raise BadUserInput(f"`caseNumber` must have 1 to {CASE_NUMBER_CHARS} characters.")
+        if number in (".", ".."):  # in an address they mean another place
+            raise BadUserInput("`caseNumber` must not be `.` or `..`: no claim has such a number.")
         return Claim.from_answer(await info.context.loaders.claim_by_case_number.load(number))
 
 

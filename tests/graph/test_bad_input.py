@@ -226,6 +226,15 @@ async def test_an_operation_that_cannot_be_answered_is_explained(
     assert event["error_count"] == len(answer.errors)
 
 
+async def test_dots_for_a_case_number_are_told_as_what_they_are(bff: Bff):
+    """Two characters are within the 50 that are allowed: the reason is another."""
+    for number in (".", ".."):
+        answer = await bff.ask("query($n: String!) { claimByCaseNumber(caseNumber: $n) { id } }", n=number)
+
+        [error] = answer.errors
+        assert error["message"] == "`caseNumber` must not be `.` or `..`: no claim has such a number."
+
+
 ENDLESS = {
     "40 000 levels": "{ a" * 40_000 + " }" * 40_000,
     "80 000 open levels": "{ a" * 80_000,

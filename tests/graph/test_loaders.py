@@ -229,6 +229,26 @@ async def test_payments_beyond_the_scan_are_never_none(make_bff):
     assert (others.errors, others.data["claim"]["payments"]["totalCount"]) == ([], 1)
 
 
+@pytest.mark.parametrize("seller", SELLERS, ids=["first", "second"])
+async def test_an_old_object_beyond_the_scan_is_not_told_to_be_asked_for_otherwise(make_bff, seller):
+    """It was asked for by its id, and there is no less of it: advice that cannot help costs a day."""
+    bff = await make_bff()
+    world = bff.sandbox.world
+    oldest = min(payments_of(world, seller), key=lambda row: row["createdAt"])
+    add_transactions(world, seller, 500)
+
+    answer = await bff.ask(
+        "query ($id: ID!) { node(id: $id) { id } }", seller=seller, id=global_id("Payment", oldest["id"])
+    )
+
+    assert answer.data == {"node": None}
+    assert codes(answer) == [(["node"], TOO_LARGE, "stripe")]
+    assert answer.errors[0]["message"] == (
+        "Stripe Payments holds more rows than one request may read, and what was asked for may lie beyond "
+        "them. Asking again does not help; an earlier page may, where there is one."
+    )
+
+
 @pytest.mark.parametrize("status", ["pending", "processing"])
 async def test_a_sum_over_too_many_claims_is_no_sum(make_bff, status):
     """A sum over the first 600 claims of a state would be a plausible number, and wrong."""
