@@ -4,7 +4,7 @@ UpstreamError
 ├── UpstreamUnavailable        no usable answer: refused, reset, 502, 503, 504, somebody else's 404
 │   ├── UpstreamTimeout        no answer within the time budget
 │   └── CircuitOpen            not even asked: it failed too often just now
-├── UpstreamRateLimited        it answered 429: we asked too often
+├── UpstreamRateLimited        we ask too often: it answered 429, or was not even asked
 ├── UpstreamFailed             it answered 500: it broke on our request
 ├── UpstreamRejected           it answered 4xx: our request was wrong
 │   ├── UpstreamNotFound       it answered 404
@@ -87,7 +87,10 @@ class CircuitOpen(UpstreamUnavailable):
 
 
 class UpstreamRateLimited(UpstreamError):
-    """429. Never tried again inside the request; `retry_after_ms` says when it makes sense."""
+    """429, or kept back: its quota is used up, or too many requests wait for it already.
+
+    Never tried again inside the request; `retry_after_ms` says when it makes sense.
+    """
 
     code = "RATE_LIMITED"
     retryable = True

@@ -62,9 +62,7 @@ def error_of_transport(upstream: str, operation: str, exc: Exception) -> Upstrea
     if isinstance(exc, AnswerTooLarge):
         return ContractBroken(upstream, operation)
     if isinstance(exc, NotSent):
-        kind: type[UpstreamError] = {QuotaUsedUp: UpstreamRateLimited, CircuitOpened: CircuitOpen}.get(
-            type(exc), UpstreamUnavailable
-        )
+        kind = CircuitOpen if isinstance(exc, CircuitOpened) else UpstreamRateLimited
         wait_s = exc.retry_after_s
         return kind(upstream, operation, retry_after_ms=None if wait_s is None else int(wait_s * 1000))
     timed_out = isinstance(exc, TimeoutError | httpx.TimeoutException)

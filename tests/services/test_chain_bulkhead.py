@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,10 +12,11 @@ from late import LATE_S
 from pydantic import TypeAdapter
 
 from clients.chain.breaker import BreakerSettings
-from clients.errors import UpstreamUnavailable
+from clients.errors import UpstreamRateLimited, UpstreamUnavailable
 
 URL = "https://refund-engine.test/asked"
 ANYTHING = TypeAdapter(dict[str, int])
+RESILIENCE = Path(__file__).parents[2] / "docs" / "resilience.md"
 
 
 class Slow:
@@ -91,11 +93,11 @@ async def test_who_waits_too_long_is_told_so_and_nothing_is_sent(
     bobs = caller_for(bob)
     started_s = time.monotonic()
 
-    with pytest.raises(UpstreamUnavailable) as raised:
+    with pytest.raises(UpstreamRateLimited) as raised:  # "cannot be reached" would be untrue
         await ask(bobs)
 
     assert 0.5 <= time.monotonic() - started_s < 0.5 + LATE_S
-    assert (type(raised.value), raised.value.retryable) == (UpstreamUnavailable, True)
+    assert (raised.value.retryable, raised.value.retry_after_ms) == (True, None)
     use = bobs.uses["refund-engine"]
     assert (slow.asked, use.calls, use.attempts) == (2, 1, 0)
     assert (outcomes, upstream.circuit) == ([], State.CLOSED)
@@ -245,6 +247,20 @@ async def test_nobody_holds_more_than_half_while_others_wait(crowd, gate, ann, b
         await gate.let_out()  # one of Ann's leaves
 
     assert gate.came[25:] == ["Bob"] * 12 + ["Ann", "Bob"]  # then Ann has twelve left, and her turn
+
+
+async def test_the_docs_name_the_places_of_one_viewer(crowd, gate, ann, bob):
+    """An operator who counts places must find the number that is written down."""
+    await crowd(ann, 25)
+    await crowd(bob, 60)
+    await crowd(ann, 60)
+    held = 0
+
+    for left in range(1, 61):
+        await gate.let_out()
+        held = max(held, gate.came[left:].count("Bob"))
+
+    assert f"| places of one viewer while others wait | {held} of 25 |" in RESILIENCE.read_text("utf-8")
 
 
 async def test_alone_a_viewer_has_every_place(crowd, gate, ann):

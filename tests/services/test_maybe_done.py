@@ -151,7 +151,7 @@ async def test_a_full_bulkhead_is_not_done(make_upstream, caller_for, respx_rout
     error = await written(upstream, caller_for(ann))
     release.set()
 
-    assert (type(error), error.maybe_done) == (UpstreamUnavailable, False)
+    assert (type(error), error.maybe_done) == (UpstreamRateLimited, False)
     await first
 
 
