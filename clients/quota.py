@@ -12,6 +12,7 @@ from collections.abc import Mapping
 SCARCE_SHARE = 0.2  # of the limit: below it only what a screen cannot do without is asked for
 VIEWERS_COUNTED = 1000  # of a window; with more the share is one request each, anyway
 RESET_TRUSTED_S = 3600.0  # the services' windows are 15 minutes; more than an hour is nonsense
+SAME_WINDOW_S = 5.0  # between two ends that are one: told in whole seconds, by answers that were on their way
 
 
 class Quota:
@@ -41,8 +42,13 @@ class Quota:
         if retry_after_s is not None:
             limit, remaining, resets_in_s = limit or self._limit or 1, 0, retry_after_s
         if limit and remaining is not None and resets_in_s is not None:
+            resets_at_s = time.monotonic() + min(resets_in_s, RESET_TRUSTED_S)
+            same = self.resets_in_s and abs(resets_at_s - self._resets_at_s) < SAME_WINDOW_S
+            if same and self._remaining is not None:
+                remaining = min(remaining, self._remaining)  # an older answer may come after a newer one
+            else:
+                self._resets_at_s = resets_at_s
             self._limit, self._remaining = limit, remaining
-            self._resets_at_s = time.monotonic() + min(resets_in_s, RESET_TRUSTED_S)
 
     def take(self, viewer: str | None) -> bool:
         """Whether one more request may leave; call `give_back` when its answer has come, or will not.

@@ -155,6 +155,7 @@ class Upstream:
         idempotent: bool | None = None,
         timeout_s: float | None = None,
         disguises: Sequence[Disguise] = (),
+        counted_apart: bool = False,
         idempotency_key: str | None = None,
     ) -> Answer[T]:
         """Ask, and read the answer.
@@ -169,6 +170,8 @@ class Upstream:
             timeout_s: for a call known to be slow: its limit where that is longer than the service's own. The
                 operation's deadline still ends it.
             disguises: what this service says under a status that lies. Any other text stays a failure.
+            counted_apart: whether the service counts this call by a limiter of its own, for each viewer: what
+                it says of that is no news of the quota that all share.
             idempotency_key: sent as `Idempotency-Key`. What the service makes of it is in its contract, so it
                 does not make the call idempotent by itself.
 
@@ -194,6 +197,8 @@ class Upstream:
             outdates=OUTDATES.get(operation, ()),
             freshness=FRESHNESS.get(operation),
             disguises=disguises,
+            counted_apart=counted_apart,
+            takes_long=limit_s > self._limit_s,
             deadline=Deadline(caller.deadline.remaining_s()),
             limit_ends_at_s=started_s + limit_s,
             read=lambda response: self._read(operation, response, shape),
@@ -257,12 +262,8 @@ class Upstream:
     def _refusal(self, question: Question, response: httpx.Response) -> UpstreamError:
         meant = question.disguised(response)
         if meant:
-            return meant(
-                self.name,
-                question.operation,
-                status=response.status_code,
-                said=said_in(response.content),
-            )
+            said = said_in(response.content)
+            return meant(self.name, question.operation, status=response.status_code, said=said)
         return error_of_answer(self.name, question.operation, response)
 
     def _read(self, operation: str, response: httpx.Response, shape: TypeAdapter[T]) -> T:

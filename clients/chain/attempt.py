@@ -49,9 +49,10 @@ class Attempt(httpx.AsyncBaseTransport):
                 request.extensions[MAYBE_DONE] = maybe_done_before
             if not response.is_success:
                 outcome, said = "REFUSED", said_in(response.content)
-            self._quota.observe(
-                response.headers, retry_after_s=retry_after_s(response) if status == 429 else None
-            )
+            if not question.counted_apart:
+                self._quota.observe(
+                    response.headers, retry_after_s=retry_after_s(response) if status == 429 else None
+                )
             return response
         except TimeoutError as exc:
             outcome = "NO_ANSWER"

@@ -36,6 +36,8 @@ class Question:
     writes: bool  # changes something there
     outdates: Sequence[str]  # the reads of this service whose answers it changes
     disguises: Sequence[Disguise]  # by which this service says something else than its status
+    counted_apart: bool  # by a limiter for each viewer, whose headers and 429 say nothing of the quota of all
+    takes_long: bool  # known to: it has a limit of its own, longer than the service's
     deadline: Deadline  # the latest of those who wait for the answer: of one, until others join
     limit_ends_at_s: float  # of the service: whole call, attempts and pauses included, on the monotonic clock
     read: Callable[[httpx.Response], object]  # a good answer's value; raises ContractBroken

@@ -1,6 +1,6 @@
 """Connections of the viewer to the providers whose data is searched."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter
 
@@ -10,13 +10,22 @@ from clients.transport import Answer, Page
 
 Provider = Literal["amazon", "gmail", "stripe"]
 
-# 30 a minute are allowed, counted in Redis. While that is away the call takes 5.6 s (captured).
+# Some are counted in Redis, 30 a minute for each viewer, and tell that count in the headers of the service's
+# quota. While Redis is away the call takes 5.6 s (captured).
 COUNTED_TIMEOUT_S = 7.0
 
-_CONSENT: dict[Provider, tuple[str, str, str]] = {
-    "amazon": ("startAmazonOAuth", "GET", "/api/amazon/auth"),
-    "gmail": ("connectGmail", "POST", "/api/gmail/connect"),
-    "stripe": ("connectStripe", "POST", "/api/stripe/connect"),
+
+class _Asked(NamedTuple):
+    operation: str
+    method: str
+    path: str
+    counted_apart: bool = False
+
+
+_CONSENT: dict[Provider, _Asked] = {
+    "amazon": _Asked("startAmazonOAuth", "GET", "/api/amazon/auth", counted_apart=True),
+    "gmail": _Asked("connectGmail", "POST", "/api/gmail/connect"),
+    "stripe": _Asked("connectStripe", "POST", "/api/stripe/connect"),
 }
 
 
@@ -65,15 +74,16 @@ class Connections(Asking):
         Source: `GET /api/amazon/auth`, startAmazonOAuth; `POST /api/gmail/connect`, connectGmail;
         `POST /api/stripe/connect`, connectStripe; integrations.openapi.yaml.
         """
-        operation, method, path = _CONSENT[provider]
+        asked = _CONSENT[provider]
         answer = await self._upstream.call(
             self._caller,
-            operation,
-            method,
-            path,
+            asked.operation,
+            asked.method,
+            asked.path,
             CONSENT,
             idempotent=True,
             timeout_s=COUNTED_TIMEOUT_S,
+            counted_apart=asked.counted_apart,
         )
         return Answer(answer.value.auth_url, answer.as_of)
 
@@ -93,6 +103,7 @@ class Connections(Asking):
             RECONNECT,
             idempotent=True,
             timeout_s=COUNTED_TIMEOUT_S,
+            counted_apart=True,
         )
         return Answer(answer.value.data.reconnect_url, answer.as_of)
 

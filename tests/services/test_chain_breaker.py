@@ -9,7 +9,8 @@ from interlock import State
 from pydantic import TypeAdapter
 
 from clients.chain.breaker import BreakerSettings
-from clients.errors import CircuitOpen, UpstreamError, UpstreamFailed, UpstreamTimeout
+from clients.errors import CircuitOpen, ContractBroken, UpstreamError, UpstreamFailed, UpstreamTimeout
+from clients.failures import AnswerTooLarge
 
 URL = "https://refund-engine.test/asked"
 ANYTHING = TypeAdapter(dict[str, int])
@@ -212,6 +213,17 @@ async def test_what_is_our_fault_never_counts(upstream, ask, route, status):
     assert (upstream.circuit, route.call_count) == (State.CLOSED, 30)
 
 
+async def test_an_answer_that_is_too_long_never_counts(upstream, ask, route, ann, bob):
+    """One seller's rows can make it so: the others' screens must not go dark with theirs."""
+    route.mock(side_effect=AnswerTooLarge())
+    assert {type(await ask(ann)) for _ in range(30)} == {ContractBroken}
+
+    route.mock(side_effect=None)
+    route.respond(json={})
+
+    assert (upstream.circuit, await ask(bob)) == (State.CLOSED, None)
+
+
 async def test_a_disguised_none_never_counts(directory, as_ann, respx_router):
     """Integrations answers 500 for a sync that does not exist: twenty old links are no outage."""
     route = respx_router.get(host="integrations.test").respond(500, json={"error": "Sync not found"})
@@ -281,6 +293,33 @@ async def test_answers_that_come_too_slowly_open_it(clock, make_upstream, caller
 
     await asyncio.gather(*(ask() for _ in range(10)))
 
+    assert upstream.circuit is State.OPEN
+
+
+async def test_what_may_take_long_is_not_slow(clock, make_upstream, caller_for, route, ann, bob):
+    """Amazon takes its time with each filing: ten that all succeed must not end filings, nor syncs."""
+    upstream = make_upstream(breaker=BreakerSettings(slow_s=0.03))
+
+    async def answer_late(_request):
+        clock.shift(0.05)
+        return httpx.Response(200, json={})
+
+    route.mock(side_effect=answer_late)
+
+    for who in (ann, bob) * 10:
+        await upstream.call(caller_for(who), "asked", "POST", "/asked", ANYTHING, timeout_s=4.0)
+
+    assert upstream.circuit is State.CLOSED
+
+
+async def test_what_takes_long_fails_alone(upstream, ask, route, ann, bob):
+    """Filings that fail because Amazon does are left alone; what the service does by itself still works."""
+    for _ in range(10):
+        await ask(ann, method="POST", timeout_s=4.0)
+    route.respond(200, json={})
+
+    assert type(await ask(bob, method="POST", timeout_s=4.0)) is CircuitOpen
+    assert [await ask(bob), await ask(bob, method="POST")] == [None, None]
     assert upstream.circuit is State.OPEN
 
 

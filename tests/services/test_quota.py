@@ -115,6 +115,69 @@ def test_a_429_without_headers_counts_by_its_retry_after(quota):
 
 
 @FAMILIES
+def test_an_older_answer_that_comes_later_raises_nothing(quota, headers):
+    """Twenty-five are under way at once: one that was counted earlier would open a door that is shut."""
+    quota.observe(headers(100, 0, 900))
+    quota.observe(headers(100, 7, 899))
+
+    assert quota.used_up
+
+    quota.observe(headers(100, 99, 960))  # the service was started anew, and with it its count
+    assert quota.share_left == 0.99
+
+
+def test_a_window_that_always_ends_as_far_away_is_not_one_for_ever(quota, monkeypatch):
+    """A limiter whose window slides, or a clock that is a day ahead: what it has left may rise again."""
+    began_s = time.monotonic()
+    for second in range(10):
+        monkeypatch.setattr("clients.quota.time.monotonic", lambda now_s=began_s + second: now_s)
+        quota.observe(draft6_headers(100, 5 + second, 900))
+
+    assert quota.share_left > 0.05
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda service: service.connect("amazon"), lambda service: service.reconnect("gmail")]
+)
+async def test_a_viewers_own_limiter_is_no_news_of_the_services_quota(
+    directory, as_ann, as_bob, respx_router, outcomes, ask
+):
+    """Thirty consent links a minute are each seller's own: who uses them up shuts no list of another's."""
+    lists = respx_router.get("https://integrations.test/api/v1/integrations/status").respond(
+        json={"success": True, "data": []}, headers=x_headers(1000, 950, 900)
+    )
+    links = respx_router.route(host="integrations.test").respond(
+        json={"success": True, "authUrl": "https://a.test", "data": {"reconnectUrl": "https://a.test"}},
+        headers=x_headers(30, 1, 60),
+    )
+    quota = directory.quota("integrations")
+    await as_bob.integrations.integrations()
+
+    await ask(as_ann.integrations)
+    assert (quota.share_left, quota.scarce) == (0.95, False)
+    links.respond(429, json={"error": "Too many"}, headers={**x_headers(30, 0, 60), "retry-after": "60"})
+    with pytest.raises(UpstreamRateLimited) as raised:
+        await ask(as_ann.integrations)
+
+    assert raised.value.retry_after_ms == 60_000
+    assert (quota.share_left, quota.used_up) == (0.95, False)
+    await as_bob.integrations.integrations()
+    assert lists.call_count == 2
+    assert [outcome.error for outcome in outcomes] == [None] * 4  # nor is the service any worse for it
+
+
+async def test_a_consent_link_that_is_counted_with_the_rest_is_news(directory, as_ann, respx_router):
+    """Gmail's has no limiter of its own (captured): what it tells is the quota of all."""
+    respx_router.post("https://integrations.test/api/gmail/connect").respond(
+        json={"success": True, "authUrl": "https://a.test"}, headers=x_headers(100, 7, 900)
+    )
+
+    await as_ann.integrations.connect("gmail")
+
+    assert directory.quota("integrations").share_left == 0.07
+
+
+@FAMILIES
 async def test_used_up_means_nothing_is_sent(
     directory, caller_for, respx_router, outcomes, ann, bob, headers
 ):
