@@ -5,6 +5,7 @@ Whoever calls `documents_of_claim` has made sure that the claim is the viewer's;
 looks at the uploader and the claim. Its search by uploader is hidden behind another route as published.
 """
 
+import time
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
@@ -12,11 +13,15 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field, TypeAdapter
 
 from clients.caller import Caller
+from clients.chain.question import Disguise
 from clients.errors import UpstreamNotFound
 from clients.records import Int32, Record, Rows, UtcTime, UuidText, Word, number
 from clients.transport import Answer, Page, Upstream, given, path_id
 
 T = TypeVar("T")
+
+SEARCH_SOUGHT_EVERY_S = 3600.0  # where it is hidden: each look costs one of cost docs' hundred requests
+_NO_DOCUMENT = (Disguise(404, "Document not found", UpstreamNotFound),)
 
 EvidenceType = Literal["lost_units", "overcharges", "damaged_stock", "incorrect_fee", "duplicate_charge"]
 
@@ -98,9 +103,17 @@ HEALTH = TypeAdapter(CostDocsHealth)
 
 
 class SearchRoute:
-    """Whether this deployment's search can be reached: found out by the first use, kept for the process."""
+    """Whether this deployment's search can be reached: found out by use, and hidden for an hour at a time."""
 
-    hidden = False
+    def __init__(self) -> None:
+        self._hidden_until_s = 0.0  # on the monotonic clock
+
+    @property
+    def hidden(self) -> bool:
+        return time.monotonic() < self._hidden_until_s
+
+    def hide(self) -> None:
+        self._hidden_until_s = time.monotonic() + SEARCH_SOUGHT_EVERY_S
 
 
 class CostDocs:
@@ -139,7 +152,12 @@ class CostDocs:
         """
         try:
             answer = await self._upstream.call(
-                self._caller, "getDocument", "GET", f"/api/v1/cost-docs/{path_id(document_id)}", DOCUMENT
+                self._caller,
+                "getDocument",
+                "GET",
+                f"/api/v1/cost-docs/{path_id(document_id)}",
+                DOCUMENT,
+                disguises=_NO_DOCUMENT,
             )
         except UpstreamNotFound:
             return None
@@ -161,8 +179,8 @@ class CostDocs:
         """One page of what a user uploaded, newest first, with the count of all.
 
         Returns:
-            None where the route is hidden, as published: another route takes "search" for an id and answers
-            404. That is asked once in the life of the process.
+            None where the route is hidden, as published: another route takes "search" for an id and finds no
+            such document. That is asked once an hour.
 
         Source: `GET /api/v1/cost-docs/search`, searchDocuments, cost-docs.openapi.yaml.
         """
@@ -176,9 +194,10 @@ class CostDocs:
                 "/api/v1/cost-docs/search",
                 DOCUMENTS,
                 params={"uploadedBy": user_id, "page": page, "limit": limit},
+                disguises=_NO_DOCUMENT,
             )
         except UpstreamNotFound:
-            self._search_route.hidden = True
+            self._search_route.hide()
             return None
         return Page(answer.value.data.documents, answer.value.data.total, answer.as_of)
 

@@ -1,13 +1,13 @@
 """What can go wrong between the BFF and an upstream service.
 
 UpstreamError
-├── UpstreamUnavailable        no usable answer: refused, reset, 502, 503, 504, somebody else's 404
+├── UpstreamUnavailable        no usable answer: refused, reset, 502 to 504, a redirect, a 404 not its own
 │   ├── UpstreamTimeout        no answer within the time budget
 │   └── CircuitOpen            not even asked: it failed too often just now
 ├── UpstreamRateLimited        we ask too often: it answered 429, or was not even asked
 ├── UpstreamFailed             it answered 500: it broke on our request
 ├── UpstreamRejected           it answered 4xx: our request was wrong
-│   ├── UpstreamNotFound       it answered 404
+│   ├── UpstreamNotFound       it said in its own words that there is none
 │   ├── UpstreamConflict       it answered 409: there is such a thing already
 │   ├── UpstreamAuthFailed     it answered 401 or 403: our credentials were wrong
 │   ├── CaseNotSubmittable     integrations: the filing case is not pending any more
@@ -68,7 +68,7 @@ class UpstreamError(Exception):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """No usable answer: connection refused or reset, 502, 503, 504, or not the service's own 404."""
+    """No usable answer: refused or reset, 502 to 504, a redirect, 408, 421, 425, or a 404 not its own."""
 
     code = "SERVICE_UNAVAILABLE"
     retryable = True
@@ -110,7 +110,7 @@ class UpstreamRejected(UpstreamError):
 
 
 class UpstreamNotFound(UpstreamRejected):
-    """404. What it means is the client method's to say: often "none"."""
+    """There is no such thing, in the service's own words (`Disguise`): a 404 alone is anybody's."""
 
 
 class UpstreamConflict(UpstreamRejected):

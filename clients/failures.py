@@ -19,7 +19,6 @@ from clients.errors import (
     UpstreamConflict,
     UpstreamError,
     UpstreamFailed,
-    UpstreamNotFound,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -27,6 +26,9 @@ from clients.errors import (
 )
 
 SAID_KEPT_CHARS = 300  # of a service's error text, for the log
+# What a proxy, a platform's edge or a router says for a service that it has lost, as it does by a redirect. A
+# service's own "none" is known by its words (`Disguise`): every framework answers an unknown route in JSON.
+SOMEBODY_ELSES = frozenset({404, 408, 421, 425, 502, 503, 504})
 RETRY_AFTER_TRUSTED_S = 86_400  # the services' windows are 15 minutes; more than a day is nonsense
 
 
@@ -76,10 +78,10 @@ def never_left(exc: httpx.RequestError) -> bool:
 
 
 def error_of_answer(upstream: str, operation: str, response: httpx.Response) -> UpstreamError:
-    """The error that an answer outside 2xx, read to its end, stands for; disguises are not looked through."""
+    """The error that the status of an answer outside 2xx stands for; disguises are not looked through."""
     status, said = response.status_code, said_in(response.content)
     wait_s = retry_after_s(response) if status in (429, 503) else None
-    return _kind(status, said)(
+    return _kind(status)(
         upstream,
         operation,
         status=status,
@@ -119,13 +121,11 @@ def text_in(content: bytes) -> str | None:
     return None
 
 
-def _kind(status: int, said: str | None) -> type[UpstreamError]:
+def _kind(status: int) -> type[UpstreamError]:
     if status == 429:
         return UpstreamRateLimited
-    if status in (502, 503, 504):
+    if status < 400 or status in SOMEBODY_ELSES:
         return UpstreamUnavailable
-    if status == 404:  # without a word of the service's own, a proxy before it speaks: that is no "none"
-        return UpstreamNotFound if said else UpstreamUnavailable
     if status == 409:
         return UpstreamConflict
     if status in (401, 403):

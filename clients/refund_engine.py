@@ -11,6 +11,7 @@ from typing import Generic, Literal, TypedDict, TypeVar
 from pydantic import TypeAdapter
 
 from clients.caller import Caller
+from clients.chain.question import Disguise
 from clients.errors import UpstreamNotFound
 from clients.records import CountText, Decimal15, Int32, Record, Rows, UtcTime, UuidText, Word, number
 from clients.transport import Answer, Page, Upstream, given, path_id
@@ -21,6 +22,8 @@ ClaimSort = Literal[
     "created_at", "updated_at", "claim_amount", "status", "case_number", "days_since_purchase"
 ]
 SortOrder = Literal["ASC", "DESC"]
+
+_NO_CLAIM = (Disguise(404, r"Claim not found|The specified claim does not exist .*", UpstreamNotFound),)
 
 
 class ClaimRecord(Record):
@@ -243,7 +246,7 @@ class RefundEngine:
     ) -> Answer[ClaimRecord] | None:
         try:
             answer = await self._upstream.call(
-                self._caller, operation, method, path, CLAIM, body=body, idempotent=True
+                self._caller, operation, method, path, CLAIM, body=body, idempotent=True, disguises=_NO_CLAIM
             )
         except UpstreamNotFound:
             return None

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Currency = Literal["usd", "eur", "gbp", "cad"]
 CARD_SETUP_TIMEOUT_S = 4.0  # two requests to Stripe itself, one after the other
 
+_NO_ACCOUNT = (Disguise(404, r"Account not found|No Stripe account found .*", UpstreamNotFound),)
 _ACCOUNT_MISSING = (Disguise(500, r".*StripeTransaction_userId_fkey.*", PaymentAccountMissing),)
 
 
@@ -156,7 +157,12 @@ class Stripe:
         user_id = self._user_id("getAccountStatus")
         try:
             answer = await self._upstream.call(
-                self._caller, "getAccountStatus", "GET", f"/api/v1/stripe/status/{user_id}", ACCOUNT
+                self._caller,
+                "getAccountStatus",
+                "GET",
+                f"/api/v1/stripe/status/{user_id}",
+                ACCOUNT,
+                disguises=_NO_ACCOUNT,
             )
         except UpstreamNotFound:
             return None

@@ -29,7 +29,7 @@ from clients.chain.observed import Outcome
 from clients.chain.question import MAYBE_DONE, VALUE, Disguise, Question
 from clients.chain.request import Asked
 from clients.errors import ContractBroken, UpstreamError, UpstreamNotFound
-from clients.failures import error_of_answer, error_of_transport, said_in
+from clients.failures import error_of_transport
 from clients.freshness import FRESHNESS, OUTDATES
 from clients.quota import Quota
 from clients.shelf import Shelf
@@ -169,7 +169,8 @@ class Upstream:
                 by default what the method promises, and never for what `OUTDATES` calls a write.
             timeout_s: for a call known to be slow: its limit where that is longer than the service's own. The
                 operation's deadline still ends it.
-            disguises: what this service says under a status that lies. Any other text stays a failure.
+            disguises: what this service says by words of its own, under a status that lies or that others use
+                too: without one a 404 is no "none". Any other text stays the failure that the status says.
             counted_apart: whether the service counts this call by a limiter of its own, for each viewer: what
                 it says of that is no news of the quota that all share.
             idempotency_key: sent as `Idempotency-Key`. What the service makes of it is in its contract, so it
@@ -180,7 +181,7 @@ class Upstream:
             repeated.
 
         Raises:
-            UpstreamNotFound: 404, or a disguise of it.
+            UpstreamNotFound: what one of `disguises` means by it.
             UpstreamError: the rest of `clients/errors.py`; after a write `maybe_done` tells whether it may
                 have been done.
         """
@@ -219,7 +220,7 @@ class Upstream:
         try:
             response = await self._chain.first.handle_async_request(request)
             if not response.is_success:
-                raise self._refusal(question, response)
+                raise question.refusal(response)
             found = response.extensions
             return Answer(found[VALUE], found[RECEIVED_AT], stale=found.get(IS_STALE, False))
         except UpstreamError as error:
@@ -258,13 +259,6 @@ class Upstream:
         if self._mint and caller.viewer:
             headers["authorization"] = f"Bearer {self._mint.token(caller.viewer)}"
         return headers
-
-    def _refusal(self, question: Question, response: httpx.Response) -> UpstreamError:
-        meant = question.disguised(response)
-        if meant:
-            said = said_in(response.content)
-            return meant(self.name, question.operation, status=response.status_code, said=said)
-        return error_of_answer(self.name, question.operation, response)
 
     def _read(self, operation: str, response: httpx.Response, shape: TypeAdapter[T]) -> T:
         try:

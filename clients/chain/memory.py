@@ -18,8 +18,13 @@ import httpx
 from clients.caller import Deadline, Freshest, Viewer
 from clients.chain.question import MAYBE_DONE, VALUE, Question, question_of
 from clients.chain.request import address_of
-from clients.errors import ContractBroken
-from clients.failures import said_in
+from clients.errors import (
+    ContractBroken,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamNotFound,
+    UpstreamRejected,
+)
 from clients.freshness import FRESHNESS, OUTDATES
 from clients.shelf import Kept, Shelf
 
@@ -76,11 +81,14 @@ class Memory(httpx.AsyncBaseTransport):
             if repeated:
                 return repeated
             raise
-        if _cannot_answer(question, response):
+        if response.is_success:
+            return response
+        refusal = question.refusal(response)
+        if isinstance(refusal, UpstreamNotFound):
+            if kept or wants_news:  # it is gone: the next outage must not bring it back
+                await self._shelf.drop(key)
+        elif not _is_no(refusal):
             return _repeated(question, kept, Freshest.STALE, request) or response
-        if (kept or wants_news) and not response.is_success:
-            # It is gone: the next outage must not bring it back.
-            await self._shelf.drop(key)
         return response
 
     async def aclose(self) -> None:
@@ -218,8 +226,7 @@ def _who(viewer: Viewer) -> str:
     return f"{viewer.user_id}:{viewer.stripe_user_id}"
 
 
-def _cannot_answer(question: Question, response: httpx.Response) -> bool:
-    """Whether the owner failed to answer, rather than said no."""
-    if response.status_code == 404:
-        return said_in(response.content) is None  # somebody else's, as in `failures.py`
-    return response.status_code in (401, 403, 429) or not question.is_answer(response)
+def _is_no(refusal: UpstreamError) -> bool:
+    """Whether the owner said no to the question, rather than failed to answer it."""
+    rejected = isinstance(refusal, UpstreamRejected) and not isinstance(refusal, UpstreamAuthFailed)
+    return rejected and refusal.said is not None  # without a word it is a proxy's

@@ -7,7 +7,7 @@ import httpx
 
 from clients.chain.question import VALUE, Question, question_of
 from clients.errors import ContractBroken, UpstreamError
-from clients.failures import NotSent, error_of_answer, error_of_transport
+from clients.failures import NotSent, error_of_transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,8 @@ class Observed(httpx.AsyncBaseTransport):
                 raise
         # One viewer asked too often: the others are not held back.
         theirs = question.counted_apart and response.status_code == 429
-        alive = response.is_success or theirs or question.disguised(response) is not None
-        self._tell(
-            question, None if alive else error_of_answer(question.upstream, question.operation, response)
-        )
+        said = response.is_success or theirs or question.disguised(response) is not None
+        self._tell(question, None if said else question.refusal(response))
         return response
 
     async def aclose(self) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import httpx
 
 from clients.caller import Caller, Deadline
-from clients.errors import UpstreamRejected
-from clients.failures import text_in
+from clients.errors import UpstreamError, UpstreamFailed, UpstreamRejected, UpstreamUnavailable
+from clients.failures import error_of_answer, said_in, text_in
 from clients.freshness import Freshness
 
 VALUE = "value"  # the response extension that holds what a good answer says
@@ -17,7 +17,7 @@ MAYBE_DONE = "maybe_done"  # the request extension that is there once the work m
 
 @dataclass(frozen=True, slots=True)
 class Disguise:
-    """An answer that a service gives under a status that lies, known by its text."""
+    """What a service says by its own words, under a status that lies or that a proxy before it uses too."""
 
     status: int
     text: str  # a pattern of the whole text: another text stays the failure that the status says
@@ -35,7 +35,7 @@ class Question:
     freshness: Freshness | None  # None: the answer is never repeated
     writes: bool  # changes something there
     outdates: Sequence[str]  # the reads of this service whose answers it changes
-    disguises: Sequence[Disguise]  # by which this service says something else than its status
+    disguises: Sequence[Disguise]  # by which this service says something else than its status does
     counted_apart: bool  # by a limiter for each viewer, whose headers and 429 say nothing of the quota of all
     takes_long: bool  # known to: it has a limit of its own, longer than the service's
     deadline: Deadline  # the latest of those who wait for the answer: of one, until others join
@@ -43,11 +43,21 @@ class Question:
     read: Callable[[httpx.Response], object]  # a good answer's value; raises ContractBroken
 
     def is_answer(self, response: httpx.Response) -> bool:
-        """Whether a response that was read says something, rather than that the service is broken."""
-        return response.status_code < 500 or self.disguised(response) is not None
+        """Whether a response that was read says something, rather than that the service is broken or away."""
+        return response.is_success or not isinstance(
+            self.refusal(response), UpstreamUnavailable | UpstreamFailed
+        )
+
+    def refusal(self, response: httpx.Response) -> UpstreamError:
+        """The error that a response outside 2xx, read to its end, stands for."""
+        meant = self.disguised(response)
+        if meant is None:
+            return error_of_answer(self.upstream, self.operation, response)
+        said = said_in(response.content)
+        return meant(self.upstream, self.operation, status=response.status_code, said=said)
 
     def disguised(self, response: httpx.Response) -> type[UpstreamRejected] | None:
-        """What a response really says where its status lies; None where it does not."""
+        """What a response says by the service's own words, whatever its status says; None where by none."""
         for disguise in self.disguises:
             if response.status_code == disguise.status and re.fullmatch(
                 disguise.text, text_in(response.content) or "", re.DOTALL

@@ -10,6 +10,8 @@ from clients.integrations.asking import Asking, Data, Done
 from clients.records import Int32, Record, Rows, UtcTime, Word
 from clients.transport import Answer, Page, path_id
 
+_NO_SYNC = tuple(Disguise(status, "Sync not found", UpstreamNotFound) for status in (500, 404))
+
 SyncType = Literal["inventory", "financial", "product"]
 
 
@@ -76,7 +78,7 @@ class Syncs(Asking):
                 "GET",
                 f"/api/v1/integrations/sync/status/{path_id(sync_id)}",
                 SYNC,
-                disguises=(Disguise(500, "Sync not found", UpstreamNotFound),),
+                disguises=_NO_SYNC,
             )
         except UpstreamNotFound:
             return None

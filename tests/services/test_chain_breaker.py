@@ -202,7 +202,7 @@ async def test_writes_are_apart_from_reads(upstream, ask, route):
     assert upstream.circuit is State.OPEN  # the worse of the two is shown
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429])
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 422, 429])
 async def test_what_is_our_fault_never_counts(upstream, ask, route, status):
     """One client that asks for what is not there must not take the service from everybody."""
     route.respond(status)
@@ -222,6 +222,27 @@ async def test_an_answer_that_is_too_long_never_counts(upstream, ask, route, ann
     route.respond(json={})
 
     assert (upstream.circuit, await ask(bob)) == (State.CLOSED, None)
+
+
+@pytest.mark.parametrize("status", [302, 404, 421])
+async def test_what_stands_before_the_service_counts(upstream, ask, route, status, ann, bob):
+    """A router that has lost the service, and a maintenance page, are the service being away."""
+    route.respond(status, json={"message": "Application not found"})
+
+    for number in range(12):
+        await ask(bob if number % 2 else ann)
+
+    assert (upstream.circuit, route.call_count) == (State.OPEN, 10)
+
+
+async def test_a_none_in_the_engines_words_never_counts(directory, as_ann, respx_router):
+    """Twenty old links to claims are no outage, while the same status of a router is one."""
+    respx_router.get(host="refund-engine.test").respond(404, json={"error": "Claim not found"})
+
+    for number in range(20):
+        assert await as_ann.refund_engine.claim_by_case_number(f"C-{number}") is None
+
+    assert directory.circuit("refund-engine") is State.CLOSED
 
 
 async def test_a_disguised_none_never_counts(directory, as_ann, respx_router):

@@ -13,7 +13,7 @@ from late import WITHIN_S
 from pydantic import TypeAdapter
 
 from clients.caller import Freshest
-from clients.errors import ContractBroken, UpstreamError, UpstreamFailed, UpstreamTimeout
+from clients.errors import ContractBroken, UpstreamError, UpstreamFailed, UpstreamRejected, UpstreamTimeout
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ENGINE, COST_DOCS = "refund-engine", "cost-docs"
@@ -227,31 +227,63 @@ async def test_none_is_not_kept(directory, caller_for, respx_router, ann):
         await engine.claim_by_case_number("C-1")
 
 
-async def test_what_is_gone_does_not_come_back(directory, caller_for, respx_router, captured, ann):
-    """A claim that was deleted must not rise again in the next outage."""
+async def test_what_is_gone_does_not_come_back(directory, caller_for, respx_router, captured, ann, bob):
+    """A claim that was deleted must not rise again in the next outage, for the one who was told."""
     route = respx_router.get(host="refund-engine.test").respond(json=captured("refund-engine", "046"))
-    engine = directory.clients_for(caller_for(ann)).refund_engine
-    assert await engine.claim_by_case_number("C-1")
-    route.respond(404, json={"error": "Claim not found"})
-    assert await engine.claim_by_case_number("C-1") is None
+    anns, bobs = (directory.clients_for(caller_for(viewer)).refund_engine for viewer in (ann, bob))
+    assert await anns.claim_by_case_number("C-1")
+    assert await bobs.claim_by_case_number("C-1")
+    route.respond(404, json=captured("refund-engine", "047"))
+    assert await anns.claim_by_case_number("C-1") is None
     route.respond(500)
 
     with pytest.raises(UpstreamFailed):
-        await engine.claim_by_case_number("C-1")
+        await anns.claim_by_case_number("C-1")
+    assert await bobs.claim_by_case_number("C-1")
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(404, html="<h1>no backend</h1>")])
-async def test_a_404_of_somebody_else_is_answered_by_the_stale_entry(
-    claims, caller_for, respx_router, ann, answer
+SOMEBODY_ELSES = {
+    "404": httpx.Response(404),
+    "404 of a proxy": httpx.Response(404, html="<h1>no backend</h1>"),
+    "404 of a router": httpx.Response(404, json={"error": "Not Found", "message": "Route /api not found"}),
+    "404 of an edge": httpx.Response(404, json={"message": "Application not found"}),
+    "302 to a maintenance page": httpx.Response(302, headers={"location": "https://maintenance.test/"}),
+    "307": httpx.Response(307, headers={"location": "https://maintenance.test/"}, text="<html></html>"),
+    **{str(status): httpx.Response(status, json={"message": "?"}) for status in (408, 421, 425)},
+    **{f"{status} without a word": httpx.Response(status, html="<html></html>") for status in (400, 413)},
+}
+
+
+@pytest.mark.parametrize("answer", SOMEBODY_ELSES.values(), ids=SOMEBODY_ELSES.keys())
+async def test_what_stands_before_the_owner_is_answered_by_the_stale_entry(
+    clock, claims, caller_for, respx_router, ann, bob, answer
 ):
-    """A proxy that has lost its backend is an outage like any other."""
+    """A proxy that has lost its backend is an outage like any other, and takes nothing from the next one."""
     route = respx_router.get(host="refund-engine.test").respond(json=CLAIMS)
     await claims(caller_for(ann))
     route.mock(return_value=answer)
-    anns = caller_for(ann)
+    clock.shift(1)
+    anns, bobs = caller_for(ann), caller_for(bob)
 
-    assert (await claims(anns)).total == 7
-    assert state(anns, ENGINE) == Freshest.STALE
+    assert (await claims(anns)).as_of == NOON
+    with pytest.raises(UpstreamError):
+        await claims(bobs)
+    assert (state(anns, ENGINE), state(bobs, ENGINE)) == (Freshest.STALE, Freshest.MISSING)
+
+    route.respond(503)
+    assert (await claims(caller_for(ann))).as_of == NOON
+
+
+async def test_a_no_in_words_is_shown_and_takes_nothing(claims, caller_for, respx_router, ann):
+    """The owner was reached and said no: that is shown. What is kept waits for an outage."""
+    route = respx_router.get(host="refund-engine.test").respond(json=CLAIMS)
+    await claims(caller_for(ann))
+    route.respond(400, json={"error": "Search query required"})
+    with pytest.raises(UpstreamRejected):
+        await claims(caller_for(ann))
+    route.respond(503)
+
+    assert (await claims(caller_for(ann))).stale
 
 
 async def test_what_another_version_kept_is_no_answer(make_upstream, caller_for, respx_router, ann):

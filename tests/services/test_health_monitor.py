@@ -25,7 +25,6 @@ CAPTURED_HEALTH = {
     "mcde": "001",
     "predictor": "001",
 }
-CLAIMS_URL = "https://refund-engine.test/api/v1/claims"
 ENGINE_HEALTH_URL = "https://refund-engine.test/health"
 
 
@@ -61,24 +60,23 @@ async def watched(respx_router, settings, monitor) -> AsyncIterator[Directory]:
 
 
 @pytest.fixture
-def call(watched, respx_router, caller_for):
-    """Ask the refund engine for a page of claims as a viewer; it answers with this status.
+def call(watched, respx_router, captured, caller_for):
+    """Ask the refund engine for a claim as a viewer; it answers with this status.
 
-    Another page each time, so that no answer can be given in the place of one that fails.
+    Another claim each time, so that no answer can be given in the place of one that fails.
     """
-    pages = itertools.count()
+    numbers = itertools.count()
 
-    async def call(viewer, status):
-        said = {"data": [], "pagination": {"total": 0}} if status == 200 else {"error": "Claim not found"}
-        respx_router.get(CLAIMS_URL).respond(status, json=said)
+    async def call(viewer, status, error="Claim not found"):
+        said = captured("refund-engine", "046") if status == 200 else {"error": error}
+        respx_router.get(path__startswith="/api/v1/claims/case/").respond(status, json=said)
+        engine = watched.clients_for(caller_for(viewer)).refund_engine
         try:
-            await watched.clients_for(caller_for(viewer)).refund_engine.claims_page(
-                limit=1, offset=next(pages)
-            )
-        except UpstreamError as error:
-            assert error.status == status  # noqa: PT017 - the failure is the arrangement, not the test
+            found = await engine.claim_by_case_number(f"C-{next(numbers)}")
+        except UpstreamError as failure:
+            assert failure.status == status  # noqa: PT017 - the failure is the arrangement, not the test
         else:
-            assert status == 200
+            assert (status, found is None) in ((200, False), (404, True))
 
     return call
 
@@ -258,6 +256,22 @@ async def test_a_refused_request_is_a_sign_of_life(call, engine, ann, status):
     for failed in (500, 500, status, 500):
         await call(ann, failed)
 
+    assert engine() == HEALTHY
+
+
+async def test_a_404_of_somebody_else_is_no_sign_of_life(
+    monitor, watched, call, engine, respx_router, ann, bob
+):
+    """The platform's edge says that the service is gone: no seller's question may paint it green."""
+    gone = "Application not found"
+    respx_router.get(ENGINE_HEALTH_URL).respond(404, json={"error": gone})
+    await monitor.check_all(watched.clients_for)
+    assert engine() == ERROR_ANSWER
+
+    for viewer in (ann, bob):
+        await call(viewer, 404, error=gone)
+        assert engine() == ERROR_ANSWER
+    await call(ann, 404)
     assert engine() == HEALTHY
 
 

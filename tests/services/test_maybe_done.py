@@ -68,7 +68,7 @@ async def written(upstream, caller, *, operation="createClaim", method="POST", *
         (httpx.Response(500, json={"error": "No: closed"}), UpstreamRejected, False),
         (httpx.Response(500, json={"error": "something"}), UpstreamFailed, True),
         (httpx.Response(501), UpstreamFailed, True),
-        (httpx.Response(303), UpstreamFailed, True),
+        (httpx.Response(303), UpstreamUnavailable, True),
         (httpx.Response(502), UpstreamUnavailable, True),
         (httpx.Response(503), UpstreamUnavailable, True),
         (httpx.Response(504), UpstreamUnavailable, True),

@@ -16,7 +16,6 @@ from clients.errors import (
     UpstreamConflict,
     UpstreamError,
     UpstreamFailed,
-    UpstreamNotFound,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -30,13 +29,16 @@ SECRET_TEXT = "Invalid `prisma.findMany()` in /srv/app/src/service.ts"
 @pytest.mark.parametrize(
     ("status", "kind", "code", "retryable"),
     [
-        (301, UpstreamFailed, "SERVICE_FAILED", True),
+        (301, UpstreamUnavailable, "SERVICE_UNAVAILABLE", True),
         (400, UpstreamRejected, "SERVICE_REJECTED", False),
         (401, UpstreamAuthFailed, "SERVICE_AUTH_FAILED", False),
         (403, UpstreamAuthFailed, "SERVICE_AUTH_FAILED", False),
-        (404, UpstreamNotFound, "SERVICE_REJECTED", False),
+        (404, UpstreamUnavailable, "SERVICE_UNAVAILABLE", True),
+        (408, UpstreamUnavailable, "SERVICE_UNAVAILABLE", True),
         (409, UpstreamConflict, "SERVICE_REJECTED", False),
+        (421, UpstreamUnavailable, "SERVICE_UNAVAILABLE", True),
         (422, UpstreamRejected, "SERVICE_REJECTED", False),
+        (425, UpstreamUnavailable, "SERVICE_UNAVAILABLE", True),
         (429, UpstreamRateLimited, "RATE_LIMITED", True),
         (500, UpstreamFailed, "SERVICE_FAILED", True),
         (501, UpstreamFailed, "SERVICE_FAILED", True),
@@ -61,15 +63,51 @@ async def test_status_decides_the_error(as_ann, respx_router, outcomes, status, 
     assert told.error.operation == "listClaims"
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(404, html="<h1>no backend</h1>"), httpx.Response(404)])
-async def test_a_404_of_somebody_else_is_no_none(as_ann, respx_router, answer):
-    """A proxy without a backend would make every claim of a seller vanish without a word."""
-    respx_router.get(host="refund-engine.test").mock(return_value=answer)
+SOMEBODY_ELSES = {
+    "nobody": httpx.Response(404),
+    "a proxy": httpx.Response(404, html="<h1>no backend</h1>"),
+    "the engine's router": httpx.Response(
+        404, json={"error": "Not Found", "message": "Route /api/v1/claims/1 not found"}
+    ),
+    "stripe's router": httpx.Response(
+        404, json={"error": "Not found", "message": "Route GET /api/v1/stripe/status/101 not found"}
+    ),
+    "cost docs' router": httpx.Response(
+        404, json={"success": False, "error": "Endpoint not found", "path": "/api/v1/cost-docs/1"}
+    ),
+    "integrations' router": httpx.Response(
+        404, json={"success": False, "message": "Route /api/v1/integrations/sync/status/1 not found"}
+    ),
+    "FastAPI": httpx.Response(404, json={"detail": "Not Found"}),
+    "Kong": httpx.Response(404, json={"message": "no Route matched with those values"}),
+    "Railway": httpx.Response(
+        404, json={"status": "error", "code": 404, "message": "Application not found", "request_id": "x"}
+    ),
+    "another service": httpx.Response(404, json={"error": "Claim not found at all"}),
+}
+MAY_BE_NONE = {
+    "claim": lambda clients: clients.refund_engine.claim("1"),
+    "claim by number": lambda clients: clients.refund_engine.claim_by_case_number("C-1"),
+    "claim to change": lambda clients: clients.refund_engine.update_claim("1", {"days_since_purchase": 2}),
+    "account": lambda clients: clients.stripe.account(),
+    "document": lambda clients: clients.cost_docs.document("1"),
+    "search": lambda clients: clients.cost_docs.documents_uploaded_by("user", limit=1),
+    "sync": lambda clients: clients.integrations.sync("1"),
+}
+
+
+@pytest.mark.parametrize("ask", MAY_BE_NONE.values(), ids=MAY_BE_NONE.keys())
+@pytest.mark.parametrize("answer", SOMEBODY_ELSES.values(), ids=SOMEBODY_ELSES.keys())
+async def test_a_404_of_somebody_else_is_no_none(as_ann, respx_router, outcomes, answer, ask):
+    """A router that has lost its service would make every claim of a seller vanish, and "not onboarded" of
+    their account; nor is it a sign that the service lives."""
+    respx_router.route().mock(return_value=answer)
 
     with pytest.raises(UpstreamError) as raised:
-        await as_ann.refund_engine.claim_by_case_number("C-1")
+        await ask(as_ann)
 
-    assert type(raised.value) is UpstreamUnavailable
+    assert (type(raised.value), raised.value.retryable) == (UpstreamUnavailable, True)
+    assert [type(outcome.error) for outcome in outcomes] == [UpstreamUnavailable]
 
 
 @pytest.mark.parametrize(
