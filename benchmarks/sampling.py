@@ -33,7 +33,6 @@ PHASES: tuple[tuple[str, str, str], ...] = (
     ("aiosqlite/", "", "our database"),
     ("clients/shelf.py", "", "upstream calls: kept answers"),
     ("clients/chain/memory.py", "", "upstream calls: kept answers"),
-    ("cashews/", "", "upstream calls: kept answers"),
     ("httpx/", "", "upstream calls: httpx"),
     ("httpx_aiohttp/", "", "upstream calls: httpx"),
     ("aiohttp/", "", "upstream calls: aiohttp"),

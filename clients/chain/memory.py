@@ -67,9 +67,9 @@ class Memory(httpx.AsyncBaseTransport):
         wants_news = question.caller.wants_news
         written_until_s = await self._written_until_s(question)
         kept = await self._shelf.get(key) if freshness.stale_s and not wants_news else None
-        if kept and kept.asked_at_s <= written_until_s:
+        if kept and (kept.age_s > freshness.stale_s or _outdated(kept.asked_at_s, written_until_s)):
             kept = None
-        if kept and kept.age_s < freshness.fresh_s:
+        if kept and 0 <= kept.age_s < freshness.fresh_s:
             repeated = _repeated(question, kept, Freshest.CACHED, request)
             if repeated:
                 return repeated
@@ -145,7 +145,7 @@ class Memory(httpx.AsyncBaseTransport):
         self, key: str, question: Question, request: httpx.Request, written_until_s: float, wait_s: float
     ) -> httpx.Response:
         flight = self._flights.get(key)
-        if flight is None or flight.asked_at_s <= written_until_s:
+        if flight is None or _outdated(flight.asked_at_s, written_until_s):
             asked_at_s = time.time()
             flight = self._flights[key] = _Flight(
                 asyncio.create_task(self._asked_and_kept(key, question, request, asked_at_s)),
@@ -176,7 +176,7 @@ class Memory(httpx.AsyncBaseTransport):
         if response.is_success and question.freshness and question.freshness.stale_s:
             received_at_s = response.extensions[RECEIVED_AT].timestamp()
             kept = Kept(response.content, received_at_s, asked_at_s)
-            if asked_at_s > await self._written_until_s(question):  # or it would push a newer one off
+            if not _outdated(asked_at_s, await self._written_until_s(question)):  # or a newer one would go
                 await self._shelf.put(key, kept, keep_s=question.freshness.stale_s)
         return response
 
@@ -207,6 +207,11 @@ def _repeated(
     return response
 
 
+def _outdated(asked_at_s: float, written_until_s: float) -> bool:
+    """Whether what was asked then says nothing of now: before a write ended, or by a clock since set back."""
+    return asked_at_s <= written_until_s or asked_at_s > time.time()
+
+
 def _key(question: Question, request: httpx.Request) -> str | None:
     """Names the viewer and the question; None for what is nobody's or may not be repeated."""
     viewer = question.caller.viewer
@@ -219,7 +224,7 @@ def _key(question: Question, request: httpx.Request) -> str | None:
 
 
 def _written_name(upstream: str, viewer: Viewer, read: str) -> str:
-    return f"written:{upstream}:{_who(viewer)}:{read}"
+    return f"last-written:{upstream}:{_who(viewer)}:{read}"
 
 
 def _who(viewer: Viewer) -> str:

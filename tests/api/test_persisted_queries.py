@@ -193,7 +193,6 @@ def valkey(monkeypatch: pytest.MonkeyPatch) -> Iterator[ValkeyServer]:
     server.stop()
 
 
-@pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")  # cashews closes redis-py
 async def test_what_clients_teach_takes_no_room_in_valkey(make_bff: MakeBff, valkey: ValkeyServer):
     """Everybody's answers are there: a seller who teaches documents all day must not push them out."""
     address = f"redis://127.0.0.1:{valkey.port}/0"

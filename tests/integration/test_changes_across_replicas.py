@@ -19,10 +19,6 @@ from clients.caller import Viewer
 from resolvers.global_ids import global_id
 from resolvers.watching import watchers
 
-pytestmark = pytest.mark.filterwarnings(  # cashews closes redis-py by its old name
-    "ignore:Call to deprecated close:DeprecationWarning"
-)
-
 ANN, BOB = SELLERS[:2]
 CLAIM = "subscription ($ids: [ID!]!) { claimUpdated(claimIds: $ids) { sequence claim { status } } }"
 SELDOM_S = 600.0

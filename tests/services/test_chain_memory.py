@@ -103,6 +103,23 @@ async def test_what_is_no_longer_fresh_is_asked_again(clock, documents, caller_f
     assert (answer.as_of, route.call_count) == (NOON + timedelta(seconds=60), 2)
 
 
+async def test_what_a_clock_that_was_set_back_calls_future_is_asked_again(
+    clock, documents, caller_for, respx_router, ann, bob
+):
+    """Else "a minute" would last for an hour and a minute, for everybody whose files were kept."""
+    route = respx_router.get(host="cost-docs.test").respond(json=DOCUMENTS)
+    for viewer in (ann, bob):
+        await documents(caller_for(viewer))
+    clock.shift(-3600)
+    callers = [caller_for(viewer) for viewer in (ann, bob, ann, bob)]
+
+    answers = [await documents(caller) for caller in callers]
+
+    assert {answer.as_of for answer in answers} == {NOON - timedelta(hours=1)}
+    assert [state(caller, COST_DOCS) for caller in callers] == [Freshest.LIVE] * 2 + [Freshest.CACHED] * 2
+    assert route.call_count == 4
+
+
 async def test_who_wants_news_is_given_nothing_kept(
     clock, claims, documents, caller_for, respx_router, ann, bob
 ):

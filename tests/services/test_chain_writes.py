@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 import structlog
+import time_machine
 from late import WITHIN_S
 
 from clients.directory import Directory
 from clients.errors import UpstreamError, UpstreamTimeout
 from clients.shelf import MemoryShelf, SharedShelf
-
-pytestmark = pytest.mark.filterwarnings(  # cashews closes redis-py by its old name
-    "ignore:Call to deprecated close:DeprecationWarning"
-)
 
 BEFORE, AFTER = ({"data": [], "pagination": {"total": total}} for total in (1, 2))
 STARTED = {"success": True, "data": {"syncId": "sync-1", "detectionPipelineEnabled": True}}
@@ -133,6 +131,51 @@ async def test_so_it_is_when_nobody_knows_whether_it_was_done(
     with pytest.raises(UpstreamError):
         await listed(directory, ann)
     assert await listed(directory, bob) == (1, True)
+
+
+async def test_a_second_write_does_not_end_the_wait_for_the_first(
+    engine, make_directory, listed, change, ann, bob
+):
+    """The first got no answer and may be done any moment; that the second was quick says nothing of it."""
+    directory = make_directory()
+    engine.write, done = httpx.ReadError("reset"), engine.write
+    with pytest.raises(UpstreamError):
+        await change(directory, ann)
+    engine.write, engine.page = done, BEFORE
+    for who in (ann, bob):
+        await change(directory, who)
+    engine.page = BEFORE
+    for who in (ann, bob):
+        assert await listed(directory, who) == (1, False)
+    engine.page, engine.down = AFTER, True
+
+    with pytest.raises(UpstreamError):
+        await listed(directory, ann)
+    assert await listed(directory, bob) == (1, True)
+
+
+async def test_a_clock_set_back_repeats_nothing_from_before_a_write(
+    engine, make_directory, listed, change, ann, bob
+):
+    """By its own time the old list was asked for after the write; nor is it a list of now for Bob."""
+    directory = make_directory()
+    with time_machine.travel(datetime(2026, 1, 1, tzinfo=UTC), tick=False) as clock:
+        for who in (ann, bob):
+            await listed(directory, who)
+        clock.shift(-3600)
+        await change(directory, ann)
+        engine.down = True
+
+        for who in (ann, bob):
+            with pytest.raises(UpstreamError):
+                await listed(directory, who)
+        engine.down = False
+        clock.shift(1)
+        for who in (ann, bob):
+            assert await listed(directory, who) == (2, False)
+        engine.down = True
+        for who in (ann, bob):
+            assert await listed(directory, who) == (2, True)
 
 
 @pytest.mark.parametrize(
