@@ -23,6 +23,7 @@ log = structlog.get_logger()
 UNHEARD_AT_MOST = 100  # messages that wait for one slow listener; it misses what comes on top
 AGAIN_AFTER_S = 1.0
 PATIENCE_S = 0.5
+SILENT_AT_MOST_S = 10.0  # a host that vanishes ends no connection: then it is asked, and lost after as much
 
 
 class Bus(Protocol):
@@ -90,8 +91,15 @@ class SharedBus:
                     if lost:
                         log.info("bus.found", channel=channel)
                     lost = False
-                    async for told in subscription.listen():
-                        if told["type"] == "message":
+                    asked = False
+                    while True:
+                        told = await subscription.get_message(timeout=SILENT_AT_MOST_S)
+                        if told is None and asked:
+                            raise TimeoutError
+                        asked = told is None
+                        if told is None:
+                            await subscription.ping()
+                        elif told["type"] == "message":
                             yield _bytes(told["data"])
             except (RedisError, OSError) as exc:
                 if not lost:  # once, not every second of a long night

@@ -157,6 +157,64 @@ async def test_two_processes_hear_each_other(valkey):
         await bus.close()
 
 
+class Wire:
+    """A way to Valkey that can be cut without a word: what was connected gets no byte more, and no end."""
+
+    def __init__(self, port):
+        self._port = port
+        self._carrying = set()
+        self._ends = []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        self.cut()
+        for end in self._ends:
+            end.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _connect(self, reader, writer):
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends += [writer, there_writer]
+        for source, target in ((reader, there_writer), (there_reader, writer)):
+            self._carrying.add(asyncio.create_task(self._carry(source, target)))
+
+    @staticmethod
+    async def _carry(source, target):
+        while data := await source.read(4096):
+            target.write(data)
+
+    def cut(self):
+        for task in self._carrying:
+            task.cancel()
+        self._carrying.clear()
+
+
+async def test_a_server_that_vanishes_without_a_word_is_noticed(valkey, monkeypatch):
+    """No connection ends when its host does: a replica would be deaf for good, and its log would not tell."""
+    monkeypatch.setattr("clients.bus.SILENT_AT_MOST_S", 0.1)
+    async with Wire(valkey.port) as wire:
+        mouth, ears = SharedBus(valkey.connection_url), SharedBus(wire.url)
+        listener = await listening(ears, "health")
+        with structlog.testing.capture_logs() as events:
+            await asyncio.sleep(1)  # quiet, but well
+            assert events == []
+            wire.cut()
+            async with asyncio.timeout(WITHIN_S):
+                while not listener.heard:
+                    await mouth.say("health", b"back")
+                    await asyncio.sleep(0.05)
+
+        assert [event["event"] for event in events] == ["bus.lost", "bus.found"]
+        await listener.leave()
+        await mouth.close()
+        await ears.close()
+
+
 async def test_a_lost_server_costs_messages_and_nothing_else(valkey):
     """Whoever speaks is not held up by a dead Valkey; whoever listens hears again when it is back."""
     bus = SharedBus(valkey.connection_url)
