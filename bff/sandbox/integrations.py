@@ -81,7 +81,7 @@ def app(
         Route(f"{v1}/status/{{provider}}", own(hub.connection)),
         Route(f"{v1}/sync/history", own(hub.sync_history)),
         Route("/api/enhanced-sync/history", own(hub.sync_history)),
-        Route(f"{v1}/sync/status/{{sync_id}}", own(hub.sync_status)),
+        Route(f"{v1}/sync/status/{{sync_id:path}}", own(hub.sync_status)),  # with encoded slashes, as Express
         Route("/api/enhanced-sync/status/{sync_id}", own(hub.sync_status)),
         Route("/api/enhanced-sync/progress/{sync_id}", own(hub.sync_progress)),
         Route(f"{detection}/results", own(hub.results)),

@@ -66,7 +66,8 @@ def app(world: World, *, secret: str) -> Starlette:
         Route("/api/v1/claims", own(desk.create), methods=["POST"]),
         Route("/api/v1/claims/stats", own(engine.claim_stats)),
         Route("/api/v1/claims/search", own(engine.search)),
-        Route("/api/v1/claims/case/{number}", own(engine.claim_by_number)),
+        # `path`, as Express decodes a segment after it has matched: an encoded slash stays in it.
+        Route("/api/v1/claims/case/{number:path}", own(engine.claim_by_number)),
         Route("/api/v1/claims/{id}", own(engine.claim)),
         Route("/api/v1/claims/{id}", own(desk.update), methods=["PUT"]),
         Route("/api/v1/ledger", own(engine.ledger)),
