@@ -141,7 +141,7 @@ class CostDocs:
             DOCUMENTS,
             params={"page": page, "limit": limit},
         )
-        return Page(answer.value.data.documents, answer.value.data.total, answer.as_of)
+        return Page(answer.value.data.documents, answer.value.data.total, answer.as_of, answer.failure)
 
     async def document(self, document_id: str) -> Answer[DocumentRecord] | None:
         """One document of anybody, with a link that was signed for this answer; None when there is none.
@@ -199,7 +199,7 @@ class CostDocs:
         except UpstreamNotFound:
             self._search_route.hide()
             return None
-        return Page(answer.value.data.documents, answer.value.data.total, answer.as_of)
+        return Page(answer.value.data.documents, answer.value.data.total, answer.as_of, answer.failure)
 
     async def generate_document(
         self,

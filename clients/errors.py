@@ -138,7 +138,7 @@ class ContractBroken(UpstreamError):
 
 
 class ResultTooLarge(UpstreamError):
-    """The rows beyond the scan limit were not read, so "none" cannot be said."""
+    """Not every row was read: there are more than a scan reads, or they moved. So "none" cannot be said."""
 
     code = "RESULT_TOO_LARGE"
 

@@ -160,7 +160,7 @@ class RefundEngine:
                 sort_order=sort_order,
             ),
         )
-        return Page(answer.value.data, answer.value.pagination.total, answer.as_of, answer.stale)
+        return Page(answer.value.data, answer.value.pagination.total, answer.as_of, answer.failure)
 
     async def claim(self, claim_id: str) -> Answer[ClaimRecord] | None:
         """One claim of anybody; None when there is none. `claim_id` is a UUID.
@@ -268,7 +268,7 @@ class RefundEngine:
             CLAIMS_FOUND,
             params={"q": text, "limit": limit},
         )
-        return Page(answer.value.data, None, answer.as_of)
+        return Page(answer.value.data, None, answer.as_of, answer.failure)
 
     async def claim_stats(self) -> Answer[ClaimStatsRecord]:
         """Counters and sums over all claims of the viewer, since the beginning.
@@ -295,7 +295,7 @@ class RefundEngine:
             LEDGER_PAGE,
             params=given(limit=limit, offset=offset, case_id=claim_id),
         )
-        return Page(answer.value.data, answer.value.pagination.total, answer.as_of)
+        return Page(answer.value.data, answer.value.pagination.total, answer.as_of, answer.failure)
 
     async def health(self) -> Answer[RefundEngineHealth]:
         """Source: `GET /health`, refundEngineHealth, refund-engine.openapi.yaml."""

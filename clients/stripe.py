@@ -144,7 +144,7 @@ class Stripe:
             params=given(page=page, limit=limit, status=status),
         )
         rows = [row for row in answer.value.data.transactions if row.user_id == user_id]
-        return Page(rows, answer.value.data.pagination.total, answer.as_of)
+        return Page(rows, answer.value.data.pagination.total, answer.as_of, answer.failure)
 
     async def account(self) -> Answer[AccountRecord] | None:
         """The viewer's account; None when they never began with one. Each call asks Stripe and writes.

@@ -23,13 +23,12 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, TypeAd
 from clients.caller import Caller, Deadline, Freshest
 from clients.chain.breaker import BreakerSettings
 from clients.chain.links import chain
-from clients.chain.memory import IS_STALE, RECEIVED_AT
+from clients.chain.memory import FAILURE, RECEIVED_AT
 from clients.chain.network import Network
 from clients.chain.observed import Outcome
 from clients.chain.question import MAYBE_DONE, VALUE, Disguise, Question
 from clients.chain.request import Asked
 from clients.errors import ContractBroken, UpstreamError, UpstreamNotFound
-from clients.failures import error_of_transport
 from clients.freshness import FRESHNESS, OUTDATES
 from clients.quota import Quota
 from clients.shelf import Shelf
@@ -78,7 +77,7 @@ class Answer(NamedTuple, Generic[T]):
 
     value: T
     as_of: datetime
-    stale: bool = False  # an old answer, because the owner could not give a new one
+    failure: UpstreamError | None = None  # of an old answer: why the owner could not give a new one
 
 
 class Page(NamedTuple, Generic[T]):
@@ -87,7 +86,12 @@ class Page(NamedTuple, Generic[T]):
     rows: list[T]
     total: int | None  # of all pages; None where the owner does not count
     as_of: datetime
-    stale: bool = False  # an old answer: presence in it may be shown, absence proves nothing
+    failure: UpstreamError | None = None  # of an old answer, whose rows may be shown: absence proves nothing
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is an old answer."""
+        return self.failure is not None
 
 
 def network(settings: UpstreamSettings) -> httpx.AsyncBaseTransport:
@@ -222,7 +226,7 @@ class Upstream:
             if not response.is_success:
                 raise question.refusal(response)
             found = response.extensions
-            return Answer(found[VALUE], found[RECEIVED_AT], stale=found.get(IS_STALE, False))
+            return Answer(found[VALUE], found[RECEIVED_AT], found.get(FAILURE))
         except UpstreamError as error:
             error.maybe_done = question.writes and request.extensions.get(MAYBE_DONE, False)
             if not isinstance(error, UpstreamNotFound):
@@ -230,7 +234,7 @@ class Upstream:
             raise
         except httpx.RequestError as exc:
             use.answers.add(Freshest.MISSING)
-            failure = error_of_transport(self.name, operation, exc)
+            failure = question.failure(exc)
             failure.maybe_done = question.writes and request.extensions.get(MAYBE_DONE, False)
             raise failure from exc
         finally:

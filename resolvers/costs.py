@@ -22,6 +22,7 @@ PREDICTOR = "predictor"
 
 FEW = 3  # as in `loaders/claims.py`
 LIST_PAGES = 2
+LEDGER_PAGES = 4
 NAMED = 100  # keys that a router names for one page; of more, each may be on no list
 
 
@@ -77,6 +78,12 @@ TRANSACTIONS = once(STRIPE, pages=5, shared="listTransactions")
 CLAIM_OF_DOCUMENT = keyed(REFUND_ENGINE, shared="claimOfDocument")  # shown, or asked whose it is
 CLAIM_STATS = once(REFUND_ENGINE, shared="claimStats")
 DOCUMENT_STATS = once(COST_DOCS, shared="documentStats")
+
+LEDGER = Calls(  # one call per claim for a few; for more, the ledger itself and nothing one by one
+    REFUND_ENGINE,
+    lambda claims: claims if claims <= FEW else LEDGER_PAGES,
+    lambda claims: claims if claims <= FEW else 1,
+)
 
 # What a router names by keys of its choice: a page of them costs as a page of ours, more cost one call each.
 CLAIMS_NAMED = Calls(

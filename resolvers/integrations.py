@@ -1,11 +1,12 @@
 """Integration: a system the seller has connected, or could. Owned by integrations.
 
 field                asks             loader
-Query.integrations   integrations     integrations
+Query.integrations   integrations     integration_by_provider
 """
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from enum import Enum
 
@@ -13,11 +14,12 @@ import strawberry
 import structlog
 
 from clients.integrations.connections import IntegrationRecord
-from clients.transport import Page
+from clients.transport import Answer
 from resolvers.context import Info
 from resolvers.costs import INTEGRATIONS, once
 from resolvers.fields import asks
 from resolvers.global_ids import Node, global_id, key_of
+from resolvers.loaders.operation import Loaders
 from resolvers.words import Words, described
 
 log = structlog.get_logger()
@@ -65,9 +67,10 @@ class Integration(Node):
     as_of: datetime = strawberry.field(description="When the owner's answer was received.")
 
     @classmethod
-    def from_record(
-        cls, provider: IntegrationProvider, record: IntegrationRecord | None, as_of: datetime
+    def from_answer(
+        cls, provider: IntegrationProvider, answer: Answer[IntegrationRecord | None]
     ) -> Integration:
+        record = answer.value
         return cls(
             id=global_id("Integration", provider.value.lower()),
             provider=provider,
@@ -76,30 +79,20 @@ class Integration(Node):
             else INTEGRATION_STATUS.value(record.status),
             last_synced_at=record.last_synced_at if record else None,
             updated_at=record.updated_at if record else None,
-            as_of=as_of,
+            as_of=answer.as_of,
         )
 
     @classmethod
-    def all_of_page(cls, page: Page[IntegrationRecord]) -> list[Integration]:
-        """Every provider, in the order of the enum; those never connected have no row upstream."""
-        # Latest change first upstream; the latest row of a provider is its state.
-        rows = {row.provider: row for row in reversed(page.rows)}
-        for provider in rows.keys() - PROVIDER_OF_WORD.keys():
-            log.warning("word.unknown", column="integrations status.provider", word=provider[:100])
-        return [
-            cls.from_record(provider, rows.get(word), page.as_of)
-            for word, provider in PROVIDER_OF_WORD.items()
-        ]
+    async def of_provider(cls, loaders: Loaders, provider: IntegrationProvider) -> Integration:
+        """The viewer's connection to a provider; one never connected has no row upstream."""
+        return cls.from_answer(provider, await loaders.integration_by_provider.load(provider.value.lower()))
 
     @classmethod
     async def by_key(cls, info: Info, key: str) -> Integration | None:
         """The viewer's connection to a provider; None when there is no such provider."""
         info.context.require("integrations:read")
-        if key not in PROVIDER_OF_WORD:
-            return None
-        wanted = global_id("Integration", key)
-        found = cls.all_of_page(await info.context.loaders.integrations())
-        return next(each for each in found if each.id == wanted)
+        provider = PROVIDER_OF_WORD.get(key)
+        return provider and await cls.of_provider(info.context.loaders, provider)
 
     @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID) -> Integration | None:
@@ -115,4 +108,11 @@ class IntegrationQueries:
         description=("Every system that can be connected, connected or not, always in the same order."),
     )
     async def integrations(self, info: Info) -> list[Integration] | None:
-        return Integration.all_of_page(await info.context.loaders.integrations())
+        loaders = info.context.loaders
+        found = await asyncio.gather(
+            *(Integration.of_provider(loaders, provider) for provider in IntegrationProvider)
+        )
+        words = {row.provider for row in (await loaders.integrations()).rows}
+        for word in words - PROVIDER_OF_WORD.keys():
+            log.warning("word.unknown", column="integrations status.provider", word=word[:100])
+        return found

@@ -29,7 +29,7 @@ from clients.freshness import FRESHNESS, OUTDATES
 from clients.shelf import Kept, Shelf
 
 RECEIVED_AT = "received_at"  # the response extension that tells when the answer was received
-IS_STALE = "is_stale"  # and the one that an old answer carries where a new one could not be had
+FAILURE = "failure"  # and the one of an old answer: the error for which there is no new one
 WORK_LASTS_S = 30.0  # at most, of a write that was given up: no service is ever waited for longer
 MARK_KEPT_S = WORK_LASTS_S + max(freshness.stale_s for freshness in FRESHNESS.values())
 WRITTEN_TO = frozenset(read for reads in OUTDATES.values() for read in reads)
@@ -70,14 +70,14 @@ class Memory(httpx.AsyncBaseTransport):
         if kept and (kept.age_s > freshness.stale_s or _outdated(kept.asked_at_s, written_until_s)):
             kept = None
         if kept and 0 <= kept.age_s < freshness.fresh_s:
-            repeated = _repeated(question, kept, Freshest.CACHED, request)
+            repeated = _repeated(question, kept, request)
             if repeated:
                 return repeated
         try:
             wait_s = self._left_s(question) * (WAITED_SHARE if kept else 1.0)
             response = await self._shared(key, question, request, written_until_s, wait_s)
-        except (httpx.RequestError, ContractBroken):
-            repeated = _repeated(question, kept, Freshest.STALE, request)
+        except (httpx.RequestError, ContractBroken) as error:
+            repeated = _repeated(question, kept, request, error)
             if repeated:
                 return repeated
             raise
@@ -88,7 +88,7 @@ class Memory(httpx.AsyncBaseTransport):
             if kept or wants_news:  # it is gone: the next outage must not bring it back
                 await self._shelf.drop(key)
         elif not _is_no(refusal):
-            return _repeated(question, kept, Freshest.STALE, request) or response
+            return _repeated(question, kept, request, response) or response
         return response
 
     async def aclose(self) -> None:
@@ -188,9 +188,12 @@ class Memory(httpx.AsyncBaseTransport):
 
 
 def _repeated(
-    question: Question, kept: Kept | None, state: Freshest, request: httpx.Request
+    question: Question,
+    kept: Kept | None,
+    request: httpx.Request,
+    seen: httpx.Response | httpx.RequestError | ContractBroken | None = None,
 ) -> httpx.Response | None:
-    """The kept answer; None where there is none, or none that this version of the BFF can read."""
+    """The kept answer, in the place of what was seen; None where none is kept that this version can read."""
     if kept is None:
         return None
     response = httpx.Response(200, content=kept.content, request=request)
@@ -198,11 +201,10 @@ def _repeated(
         value = question.read(response)
     except ContractBroken:  # kept by a replica of another version
         return None
-    response.extensions |= {
-        RECEIVED_AT: kept.received_at,
-        VALUE: value,
-        IS_STALE: state is Freshest.STALE,
-    }
+    response.extensions |= {RECEIVED_AT: kept.received_at, VALUE: value}
+    if seen is not None:
+        response.extensions[FAILURE] = question.failure(seen)
+    state = Freshest.CACHED if seen is None else Freshest.STALE
     question.caller.use_of(question.upstream).answers.add(state)
     return response
 

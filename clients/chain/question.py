@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import httpx
 
 from clients.caller import Caller, Deadline
-from clients.errors import UpstreamError, UpstreamFailed, UpstreamRejected, UpstreamUnavailable
-from clients.failures import error_of_answer, said_in, text_in
+from clients.errors import (
+    ContractBroken,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from clients.failures import error_of_answer, error_of_transport, said_in, text_in
 from clients.freshness import Freshness
 
 VALUE = "value"  # the response extension that holds what a good answer says
@@ -64,6 +70,14 @@ class Question:
             ):
                 return disguise.means
         return None
+
+    def failure(self, seen: httpx.Response | httpx.RequestError | ContractBroken) -> UpstreamError:
+        """The error that anything but a good answer stands for; always one that nobody has raised yet."""
+        if isinstance(seen, ContractBroken):
+            return ContractBroken(self.upstream, self.operation, status=seen.status)
+        if isinstance(seen, httpx.RequestError):
+            return error_of_transport(self.upstream, self.operation, seen)
+        return self.refusal(seen)
 
 
 def question_of(request: httpx.Request) -> Question:

@@ -61,7 +61,7 @@ class Connections(Asking):
         Source: `GET /api/v1/integrations/status`, listIntegrationStatuses, integrations.openapi.yaml.
         """
         answer = await self._get("listIntegrationStatuses", "/api/v1/integrations/status", INTEGRATIONS)
-        return Page(answer.value.data, len(answer.value.data), answer.as_of)
+        return Page(answer.value.data, len(answer.value.data), answer.as_of, answer.failure)
 
     async def connect(self, provider: Provider) -> Answer[str | None]:
         """Begin a connection: where the viewer's browser is to go for the provider's consent.

@@ -77,7 +77,7 @@ class Detections(Asking):
             limit=limit,
             offset=offset,
         )
-        return Page(answer.value.data, None, answer.as_of)
+        return Page(answer.value.data, None, answer.as_of, answer.failure)
 
     async def detection_statistics(self) -> Answer[DetectionStatisticsRecord]:
         """Figures over all findings and filing cases of the viewer, since the beginning.

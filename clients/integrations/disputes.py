@@ -63,7 +63,7 @@ class Disputes(Asking):
         answer = await self._get(
             "listDisputes", "/api/enhanced-detection/disputes", DISPUTES, limit=limit, offset=offset
         )
-        return Page(answer.value.data.cases, answer.value.data.total, answer.as_of)
+        return Page(answer.value.data.cases, answer.value.data.total, answer.as_of, answer.failure)
 
     async def open_dispute(
         self, *, detection_id: str, claim_amount: Decimal, currency: str

@@ -63,7 +63,7 @@ class Syncs(Asking):
         answer = await self._get(
             "listSyncHistory", "/api/v1/integrations/sync/history", SYNCS, limit=limit, offset=offset
         )
-        return Page(answer.value.data, None, answer.as_of)
+        return Page(answer.value.data, None, answer.as_of, answer.failure)
 
     async def sync(self, sync_id: str) -> Answer[SyncRecord] | None:
         """One sync of the viewer, without its start; None when there is none.

@@ -34,11 +34,10 @@ from resolvers.costs import (
     COST_DOCS,
     DETECTIONS,
     DISPUTES,
+    LEDGER,
     PREDICTOR,
-    REFUND_ENGINE,
     TRANSACTIONS,
     each,
-    keyed,
     packed,
 )
 from resolvers.detections import DetectionConnection
@@ -203,7 +202,7 @@ class Claim(Node):
         return PaymentConnection.of_rows(rows, part, found.total, found.as_of)
 
     @asks(
-        keyed(REFUND_ENGINE),
+        LEDGER,
         DISPUTES,
         TRANSACTIONS,
         description=(

@@ -17,6 +17,7 @@ from typing import Any
 
 import strawberry
 
+from clients.caller import Freshest
 from clients.errors import StoreUnavailable, UpstreamError
 from clients.integrations.disputes import DisputeRecord
 from clients.refund_engine import ClaimRecord, LedgerRecord
@@ -156,6 +157,8 @@ async def timeline_of(claim: ClaimRecord, info: Info, part: Window) -> ClaimEven
     for service, answer in answers.items():
         if isinstance(answer, UpstreamError | StoreUnavailable):
             missing.append(service)
+            if isinstance(answer, UpstreamError):  # of which no error will tell
+                context.caller.use_of(service).answers.add(Freshest.MISSING)
         elif isinstance(answer, BaseException):
             raise answer
         else:

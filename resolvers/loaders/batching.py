@@ -6,18 +6,28 @@ the same operation.
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from aiodataloader import DataLoader
 
-from clients.transport import Page
+from clients.errors import ResultTooLarge, UpstreamError
+from clients.transport import Answer, Page
+
+
+class Identified(Protocol):
+    """A row that is told from others by its id."""
+
+    @property
+    def id(self) -> Hashable: ...
+
 
 K = TypeVar("K")
 T = TypeVar("T")
+RowT = TypeVar("RowT", bound=Identified)
 
 
 @dataclass(eq=False, slots=True)
@@ -185,36 +195,53 @@ def _seen(task: asyncio.Future[Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Scan(Generic[T]):
-    """What a bounded reading of a list brought, in the owner's order."""
+    """What a bounded reading of a list brought, each row once, in the owner's order."""
 
     rows: list[T]
-    complete: bool  # whether every page was read; without it, absence proves nothing
+    complete: bool  # whether every row was read
     as_of: datetime  # of the oldest page
+    failure: UpstreamError | None = None  # why a page is an old one
+
+    def doubt(self, service: str, operation: str) -> UpstreamError | None:
+        """Why a row that is not here may be there all the same; None: there is no such row."""
+        return self.failure or (None if self.complete else ResultTooLarge(service, operation))
 
 
 async def scan(
-    page_at: Callable[[int], Awaitable[Page[T]]], *, page_size: int, pages_at_most: int
-) -> Scan[T]:
+    page_at: Callable[[int], Awaitable[Page[RowT]]], *, page_size: int, pages_at_most: int
+) -> Scan[RowT]:
     """Read a list by offset, to its end or to the bound.
 
     A total tells how many pages follow, and they are read at once. Without one, pages follow each other
     until a short one.
+
+    A list may move between two pages, or a service send fewer rows than were asked for: where there is a
+    total, the list was read when that many rows were.
     """
     pages = [await page_at(0)]
     total = pages[0].total
     if total is not None:
         offsets = range(page_size, min(total, page_size * pages_at_most), page_size)
         pages += await asyncio.gather(*(page_at(offset) for offset in offsets))
-        complete = total <= page_size * pages_at_most
     else:
         while len(pages[-1].rows) >= page_size and len(pages) < pages_at_most:
             pages.append(await page_at(page_size * len(pages)))
-        complete = len(pages[-1].rows) < page_size
+    rows = {row.id: row for page in pages for row in page.rows}
     return Scan(
-        rows=[row for page in pages for row in page.rows],
-        complete=complete,
+        rows=list(rows.values()),
+        complete=len(pages[-1].rows) < page_size if total is None else len(rows) >= total,
         as_of=min(page.as_of for page in pages),
+        failure=next((page.failure for page in pages if page.failure), None),
     )
+
+
+def found_in(
+    read: Scan[T] | Page[T], row: T | None, doubt: UpstreamError | None
+) -> Answer[T | None] | UpstreamError:
+    """A row of what was read, or a proven "none", or why it cannot be told."""
+    if row is None and doubt:
+        return doubt
+    return Answer(row, read.as_of)
 
 
 async def settled(loads: Iterable[Awaitable[T]]) -> list[T | BaseException]:
@@ -232,9 +259,9 @@ async def rows_between(
     """
     number = offset // page_size + 1
     first = await page(number)
-    rows, as_of, total = first.rows, first.as_of, first.total or 0
+    rows, as_of, total, failure = first.rows, first.as_of, first.total or 0, first.failure
     if end > number * page_size and total > number * page_size:
         second = await page(number + 1)
-        rows, as_of = rows + second.rows, min(as_of, second.as_of)
+        rows, as_of, failure = rows + second.rows, min(as_of, second.as_of), failure or second.failure
     skipped = (number - 1) * page_size
-    return Page(rows[offset - skipped : end - skipped], total, as_of)
+    return Page(rows[offset - skipped : end - skipped], total, as_of, failure)

@@ -1,8 +1,8 @@
 """Loaders of claims and their ledger, from the refund engine.
 
 The engine cannot be asked for several ids. A few are asked one by one; for more, the viewer's list is read
-and indexed, and only what a list too long to be read to its end lacks is asked one by one. Its single reads
-show anybody's claim: the owner is compared here, and somebody else's claim is "none".
+once and indexed, and only what it lacks, where it was not read to its end, is asked one by one. Its single
+reads show anybody's claim: the owner is compared here, and somebody else's claim is "none".
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from clients.caller import Viewer
 from clients.directory import Clients
-from clients.errors import ResultTooLarge
+from clients.errors import ResultTooLarge, UpstreamError
 from clients.refund_engine import ClaimRecord, ClaimStatsRecord, LedgerRecord
 from clients.store.store import Store
 from clients.transport import Answer, Page
@@ -28,8 +28,8 @@ SINGLES_AT_MOST = 3  # so many keys are asked one by one; a list page is dearer 
 SINGLES_AT_ONCE = 5
 LIST_PAGE = 200
 LIST_PAGES_AT_MOST = 2
-LEDGER_ROWS_AT_MOST = 500
-LEDGER_AT_ONCE = 4
+LEDGER_PAGE = 500
+LEDGER_PAGES_AT_MOST = 4
 STATE_PAGES_AT_MOST = 3
 
 
@@ -74,17 +74,22 @@ class ClaimLoaders:
 
     @cached_property
     def ledger_by_claim_id(self) -> Loader[str, Page[LedgerRecord]]:
-        """All ledger rows of one claim, newest first. The claim is known to be the viewer's."""
+        """All ledger rows of one claim, newest first. The claim is known to be the viewer's.
+
+        A few are asked for one by one. For more, the viewer's ledger is read; where it is too long to be read
+        to its end, it tells of no claim whether that was all, and there is `ResultTooLarge`.
+        """
 
         async def batch(claim_ids: list[str]) -> list[Page[LedgerRecord] | Exception]:
-            if len(claim_ids) > 1:
-                page = await self.clients.refund_engine.ledger_page(limit=LEDGER_ROWS_AT_MOST)
-                if (page.total or 0) <= LEDGER_ROWS_AT_MOST:
-                    of_claim: defaultdict[str | None, list[LedgerRecord]] = defaultdict(list)
-                    for row in page.rows:
-                        of_claim[row.case_id].append(row)
-                    return [Page(of_claim[key], len(of_claim[key]), page.as_of) for key in claim_ids]
-            return await each(claim_ids, self._ledger, at_once=LEDGER_AT_ONCE)
+            if len(claim_ids) <= SINGLES_AT_MOST:
+                return await each(claim_ids, self._ledger_of_claim, at_once=SINGLES_AT_ONCE)
+            ledger = await self._ledger()
+            if doubt := ledger.doubt("refund-engine", "listLedger"):
+                return [doubt] * len(claim_ids)
+            of_claim: defaultdict[str | None, list[LedgerRecord]] = defaultdict(list)
+            for row in ledger.rows:
+                of_claim[row.case_id].append(row)
+            return [Page(of_claim[key], len(of_claim[key]), ledger.as_of) for key in claim_ids]
 
         return Loader(batch)
 
@@ -116,15 +121,23 @@ class ClaimLoaders:
         key_of: Callable[[ClaimRecord], str],
     ) -> list[MaybeClaim | Exception]:
         found: dict[str, MaybeClaim | Exception] = {}
-        complete = False
-        if len(keys) > SINGLES_AT_MOST:
-            for number in range(LIST_PAGES_AT_MOST):
-                page = await self.claims_page(limit=LIST_PAGE, offset=number * LIST_PAGE)
-                found |= {key_of(row): Answer(row, page.as_of) for row in page.rows}
-                # An old list cannot say that a claim is not there: it may be newer than the list.
-                complete = (page.total or 0) <= (number + 1) * LIST_PAGE and not page.stale
-                if page.stale or complete or all(key in found for key in keys):
+        total, complete, few = 0, False, len(keys) <= SINGLES_AT_MOST
+        for number in range(LIST_PAGES_AT_MOST):
+            if few and number not in self._list_pages:
+                break
+            try:
+                page = await self._list_page(number)
+            except UpstreamError:
+                if few or number:  # what was brought before stays
                     break
+                raise
+            found |= {key_of(row): Answer(row, page.as_of) for row in page.rows}
+            if number == 0:
+                total = page.total or 0
+            # An old list cannot say that a claim is not there, nor one that lost a row between two pages.
+            complete = len(found) >= total and not page.stale
+            if page.stale or complete or all(key in found for key in keys):
+                break
 
         async def single(key: str) -> MaybeClaim:
             answer = await ask(key)
@@ -140,6 +153,18 @@ class ClaimLoaders:
             found |= dict(zip(misses, await each(misses, single, at_once=SINGLES_AT_ONCE), strict=True))
         return [found[key] for key in keys]
 
+    @cached_property
+    def _list_pages(self) -> dict[int, Shared[Page[ClaimRecord]]]:
+        return {}
+
+    async def _list_page(self, number: int) -> Page[ClaimRecord]:
+        """A page of the list of all claims, from 0: read once, however many batches look into it."""
+
+        async def ask() -> Page[ClaimRecord]:
+            return await self.claims_page(limit=LIST_PAGE, offset=number * LIST_PAGE)
+
+        return await self._list_pages.setdefault(number, Shared(ask))()
+
     def _remembered(self, page: Page[ClaimRecord]) -> Page[ClaimRecord]:
         rows = [row for row in page.rows if row.user_id == self.viewer.user_id]
         self._remember(rows, page.as_of)
@@ -149,8 +174,15 @@ class ClaimLoaders:
         self.claim_by_id.bring((row.id, Answer(row, as_of)) for row in rows)
         self.claim_by_case_number.bring((row.case_number, Answer(row, as_of)) for row in rows)
 
-    async def _ledger(self, claim_id: str) -> Page[LedgerRecord]:
-        page = await self.clients.refund_engine.ledger_page(claim_id=claim_id, limit=LEDGER_ROWS_AT_MOST)
-        if (page.total or 0) > LEDGER_ROWS_AT_MOST:
+    @cached_property
+    def _ledger(self) -> Shared[Scan[LedgerRecord]]:
+        async def page_at(offset: int) -> Page[LedgerRecord]:
+            return await self.clients.refund_engine.ledger_page(limit=LEDGER_PAGE, offset=offset)
+
+        return Shared(lambda: scan(page_at, page_size=LEDGER_PAGE, pages_at_most=LEDGER_PAGES_AT_MOST))
+
+    async def _ledger_of_claim(self, claim_id: str) -> Page[LedgerRecord]:
+        page = await self.clients.refund_engine.ledger_page(claim_id=claim_id, limit=LEDGER_PAGE)
+        if (page.total or 0) > LEDGER_PAGE:
             raise ResultTooLarge("refund-engine", "listLedger")
         return page

@@ -6,20 +6,18 @@ filing case, and the filing case names the finding. Both lists are read once per
 
 import asyncio
 from collections import defaultdict
+from dataclasses import replace
 from functools import cached_property
-from typing import TypeVar
 
-from clients.errors import ResultTooLarge
 from clients.integrations.connections import IntegrationRecord
 from clients.integrations.detections import DetectionRecord, DetectionStatisticsRecord
 from clients.integrations.disputes import DisputeRecord
 from clients.integrations.syncs import SyncRecord
 from clients.transport import Answer, Page
-from resolvers.loaders.batching import Loader, Scan, Shared, each, scan, settled
+from resolvers.loaders.batching import Loader, Scan, Shared, each, found_in, scan, settled
 from resolvers.loaders.claims import ClaimLoaders, MaybeClaim
 
-T = TypeVar("T")
-
+SERVICE = "integrations"
 SCAN_PAGE = 500
 SCAN_PAGES_AT_MOST = 3
 SYNC_PAGE = 100
@@ -36,7 +34,8 @@ class DetectionLoaders(ClaimLoaders):
         async def batch(case_numbers: list[str]) -> list[Answer[DisputeRecord | None] | Exception]:
             disputes = await self._disputes()
             by_number = {dispute.case_number: dispute for dispute in disputes.rows}
-            return [_found(disputes, by_number.get(number), "listDisputes") for number in case_numbers]
+            doubt = disputes.doubt(SERVICE, "listDisputes")
+            return [found_in(disputes, by_number.get(number), doubt) for number in case_numbers]
 
         return Loader(batch)
 
@@ -47,7 +46,8 @@ class DetectionLoaders(ClaimLoaders):
         async def batch(detection_ids: list[str]) -> list[Answer[DisputeRecord | None] | Exception]:
             disputes = await self._disputes()
             by_detection = {dispute.detection_result_id: dispute for dispute in disputes.rows}
-            return [_found(disputes, by_detection.get(key), "listDisputes") for key in detection_ids]
+            doubt = disputes.doubt(SERVICE, "listDisputes")
+            return [found_in(disputes, by_detection.get(key), doubt) for key in detection_ids]
 
         return Loader(batch)
 
@@ -58,7 +58,8 @@ class DetectionLoaders(ClaimLoaders):
         async def batch(detection_ids: list[str]) -> list[Answer[DetectionRecord | None] | Exception]:
             detections = await self._detections()
             by_id = {detection.id: detection for detection in detections.rows}
-            return [_found(detections, by_id.get(key), "listDetectionResults") for key in detection_ids]
+            doubt = detections.doubt(SERVICE, "listDetectionResults")
+            return [found_in(detections, by_id.get(key), doubt) for key in detection_ids]
 
         return Loader(batch)
 
@@ -71,18 +72,16 @@ class DetectionLoaders(ClaimLoaders):
             by_number = {dispute.case_number: dispute for dispute in disputes.rows}
             by_id = {detection.id: detection for detection in detections.rows}
             as_of = min(disputes.as_of, detections.as_of)
+            none: Page[DetectionRecord] = Page([], 0, as_of)
+            unfiled = disputes.doubt(SERVICE, "listDisputes") or none
+            unfound = detections.doubt(SERVICE, "listDetectionResults") or none
 
             def of_claim(case_number: str) -> Page[DetectionRecord] | Exception:
                 dispute = by_number.get(case_number)
                 detection = by_id.get(dispute.detection_result_id) if dispute else None
                 if detection:
                     return Page([detection], 1, as_of)
-                unread = detections if dispute else disputes
-                if not unread.complete:
-                    return ResultTooLarge(
-                        "integrations", "listDetectionResults" if dispute else "listDisputes"
-                    )
-                return Page([], 0, as_of)
+                return unfound if dispute else unfiled
 
             return [of_claim(number) for number in case_numbers]
 
@@ -93,13 +92,14 @@ class DetectionLoaders(ClaimLoaders):
         """The findings in the data of one sync, newest first."""
 
         async def batch(sync_ids: list[str]) -> list[Scan[DetectionRecord] | Exception]:
-            if len(sync_ids) == 1:
-                return [await self._scan_detections(sync_ids[0])]
-            detections = await self._detections()
+            read = await (self._scan_detections(sync_ids[0]) if len(sync_ids) == 1 else self._detections())
             of_sync: defaultdict[str, list[DetectionRecord]] = defaultdict(list)
-            for detection in detections.rows:
+            for detection in read.rows:
                 of_sync[detection.sync_id].append(detection)
-            return [Scan(of_sync[key], detections.complete, detections.as_of) for key in sync_ids]
+            doubt = read.doubt(SERVICE, "listDetectionResults")
+            return [
+                doubt if doubt and not of_sync[key] else replace(read, rows=of_sync[key]) for key in sync_ids
+            ]
 
         return Loader(batch)
 
@@ -132,7 +132,7 @@ class DetectionLoaders(ClaimLoaders):
             }
             misses = [sync_id for sync_id in sync_ids if sync_id not in found]
             if len(page.rows) < SYNC_PAGE:  # a short page is the whole history
-                found |= dict.fromkeys(misses)
+                found |= dict.fromkeys(misses, page.failure)
             else:
                 singles = await each(misses, self.clients.integrations.sync, at_once=SYNCS_AT_ONCE)
                 found |= dict(zip(misses, singles, strict=True))
@@ -147,8 +147,19 @@ class DetectionLoaders(ClaimLoaders):
 
     @cached_property
     def integrations(self) -> Shared[Page[IntegrationRecord]]:
-        """The viewer's connections."""
+        """The viewer's connections, latest change first; providers never connected are absent."""
         return Shared(self.clients.integrations.integrations)
+
+    @cached_property
+    def integration_by_provider(self) -> Loader[str, Answer[IntegrationRecord | None]]:
+        """The viewer's connection to a provider; an answer of None says that there never was one."""
+
+        async def batch(providers: list[str]) -> list[Answer[IntegrationRecord | None] | Exception]:
+            page = await self.integrations()
+            latest = {row.provider: row for row in reversed(page.rows)}  # its latest row is its state
+            return [found_in(page, latest.get(provider), page.failure) for provider in providers]
+
+        return Loader(batch)
 
     async def detections_page(self, *, limit: int, offset: int, status: str | None) -> Page[DetectionRecord]:
         """As `Integrations.detections_page`; its rows need not be asked for again."""
@@ -180,10 +191,3 @@ class DetectionLoaders(ClaimLoaders):
             )
 
         return await scan(page_at, page_size=SCAN_PAGE, pages_at_most=SCAN_PAGES_AT_MOST)
-
-
-def _found(scan: Scan[T], row: T | None, operation: str) -> Answer[T | None] | Exception:
-    """A row of a scan, or a proven "none", or the error that says it cannot be told."""
-    if row is None and not scan.complete:
-        return ResultTooLarge("integrations", operation)
-    return Answer(row, scan.as_of)

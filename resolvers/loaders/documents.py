@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from clients.cost_docs import DocumentRecord, DocumentStatsRecord
-from clients.errors import UpstreamFailed
+from clients.errors import UpstreamError, UpstreamFailed
 from clients.transport import Answer, Page
 from resolvers.loaders.batching import Loader, Shared, each, rows_between
 from resolvers.loaders.claims import CLAIM_ID, ClaimLoaders
@@ -45,11 +45,13 @@ class DocumentLoaders(ClaimLoaders):
     def documents_by_claim_id(self) -> Loader[DocumentsKey, Page[DocumentRecord]]:
         """Documents of a claim that is known to be the viewer's, whoever attached them."""
 
-        async def ask(key: DocumentsKey) -> Page[DocumentRecord]:
+        async def ask(key: DocumentsKey) -> Page[DocumentRecord] | UpstreamError:
             async def page(number: int) -> Page[DocumentRecord]:
                 return await self._documents_page(key.claim_id, number)
 
-            return await rows_between(page, key.offset, key.end, page_size=CLAIM_PAGE)
+            found = await rows_between(page, key.offset, key.end, page_size=CLAIM_PAGE)
+            # That there was none, when its owner could last say so, does not say that there is none.
+            return found.failure if found.failure and not found.total else found
 
         async def batch(keys: list[DocumentsKey]) -> list[Page[DocumentRecord] | Exception]:
             return await each(keys, ask, at_once=AT_ONCE)

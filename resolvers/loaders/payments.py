@@ -9,10 +9,9 @@ from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 
-from clients.errors import ResultTooLarge
 from clients.stripe import AccountRecord, TransactionRecord
 from clients.transport import Answer, Page
-from resolvers.loaders.batching import Loader, Scan, Shared, rows_between, scan, settled
+from resolvers.loaders.batching import Loader, Scan, Shared, found_in, rows_between, scan, settled
 from resolvers.loaders.claims import ClaimLoaders, MaybeClaim
 
 PAGE = 100
@@ -33,15 +32,16 @@ class PaymentLoaders(ClaimLoaders):
             of_claim: defaultdict[str | None, list[TransactionRecord]] = defaultdict(list)
             for row in transactions.rows:
                 of_claim[claim_of.get(row.claim_id) if row.claim_id else None].append(row)
+            doubt = transactions.doubt("stripe", "listTransactions")
             unread: Collection[str] = ()  # claims whose charges may lie beyond what was read
-            if not transactions.complete:
+            if doubt:
                 unread = await self.store.stripe_map.stripe_ids(set(claim_ids) - of_claim.keys())
 
             none: Page[TransactionRecord] = Page([], 0, transactions.as_of)
 
             def found(claim_id: str) -> Page[TransactionRecord] | Exception:
-                if claim_id in unread:
-                    return ResultTooLarge("stripe", "listTransactions")
+                if doubt and claim_id in unread:
+                    return doubt
                 rows = of_claim.get(claim_id)
                 return Page(rows, len(rows), transactions.as_of) if rows else none
 
@@ -56,12 +56,8 @@ class PaymentLoaders(ClaimLoaders):
         async def batch(payment_ids: list[int]) -> list[Answer[TransactionRecord | None] | Exception]:
             transactions = await self._transactions()
             by_id = {transaction.id: transaction for transaction in transactions.rows}
-            return [
-                Answer(by_id.get(payment_id), transactions.as_of)
-                if payment_id in by_id or transactions.complete
-                else ResultTooLarge("stripe", "listTransactions")
-                for payment_id in payment_ids
-            ]
+            doubt = transactions.doubt("stripe", "listTransactions")
+            return [found_in(transactions, by_id.get(payment_id), doubt) for payment_id in payment_ids]
 
         return Loader(batch)
 
@@ -102,11 +98,12 @@ class PaymentLoaders(ClaimLoaders):
 
         Complete when `start` was reached, or the end of the list.
         """
-        rows: list[TransactionRecord] = []
+        by_id: dict[int, TransactionRecord] = {}  # a charge that is made meanwhile moves one to a second page
         as_of: list[datetime] = []
         for number in range(1, PAGES_AT_MOST + 1):
             page = await self._transactions_page(number)
-            rows += page.rows
+            by_id |= {row.id: row for row in page.rows}
+            rows = list(by_id.values())
             as_of.append(page.as_of)
             reached_start = start is not None and bool(rows) and rows[-1].created_at < start
             if reached_start or (page.total or 0) <= number * PAGE:

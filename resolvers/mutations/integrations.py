@@ -118,11 +118,7 @@ class IntegrationMutations:
     ) -> DisconnectIntegrationPayload | None:
         lost = await lost_answer(work.clients.integrations.disconnect(PROVIDERS[input.provider]))
         work.look_again()
-        now = next(
-            found
-            for found in Integration.all_of_page(await seen_after(work.loaders.integrations(), lost))
-            if found.provider is input.provider
-        )
+        now = await seen_after(Integration.of_provider(work.loaders, input.provider), lost)
         if lost and now.status is IntegrationStatus.CONNECTED:
             raise not_done(lost, "The owner of this data refused to disconnect.", "provider")
         return DisconnectIntegrationPayload(integration=now)

@@ -1,5 +1,7 @@
 """`bff explain`: what an operation will ask, told before it runs, must never be less than what it asks."""
 
+import uuid
+
 import pytest
 from graphql import GraphQLError
 from read_operations import claims_of, uploads_of, variables_for
@@ -11,7 +13,7 @@ from bff.operations import stored_operations
 from bff.sandbox.seed import SELLERS, seed
 from bff.schema import build_schema
 from resolvers.connections import cursor
-from resolvers.costs import FEW, LIST_PAGES
+from resolvers.costs import FEW, LEDGER_PAGES, LIST_PAGES
 from resolvers.global_ids import global_id
 
 
@@ -312,3 +314,23 @@ def test_what_cannot_run_has_no_price(schema, document, variables):
     """Whoever sends it learns what is wrong, in GraphQL's own words, and no traceback."""
     with pytest.raises(GraphQLError):
         explain(schema, document, variables)
+
+
+@pytest.mark.parametrize(
+    ("claims", "reads"), [(1, 1), (FEW, FEW), (FEW + 1, LEDGER_PAGES), (60, LEDGER_PAGES)]
+)
+async def test_timelines_are_never_dearer_than_told(make_bff, at_most, claims, reads):
+    """The ledger of a seller with years behind them is read to a bound, however many claims are on screen."""
+    query = "query ($n: Int!) { claims(first: $n) { nodes { timeline(first: 1) { nodes { type } } } } }"
+    bff = await make_bff(claims=100)
+    ledger = bff.sandbox.world.ledger
+    for seller in SELLERS:
+        own = next(row for row in ledger.values() if row["user_id"] == seller.user_id)
+        ledger.update({str(key := uuid.uuid4()): {**own, "id": str(key)} for _ in range(3000)})
+
+    for seller in SELLERS:
+        bff.calls()
+        answer = await bff.ask(query, seller=seller, n=claims)
+
+        assert answer.errors == []
+        assert bff.calls()["refund-engine"] == 1 + reads <= at_most(query, n=claims)["refund-engine"]

@@ -556,6 +556,9 @@ async def test_two_pages_of_documents_share_a_request(bff):
     assert bff.calls() == {"refund-engine": 1, "cost-docs": 1}
 
 
+MISSING_OF_TIMELINES = """query ($first: Int!) { claims(first: $first) { nodes {
+  timeline { totalCount missingServices }
+} } }"""
 TIMELINES = """query ($first: Int!) { claims(first: $first) { nodes {
   id timeline { totalCount nodes { type } }
 } } }"""
@@ -575,21 +578,51 @@ async def test_timelines_of_many_claims_share_one_ledger(make_bff):
         assert claim["timeline"]["nodes"] == [{"type": edge["node"]["type"]} for edge in edges]
 
 
-async def test_a_ledger_too_long_is_read_claim_by_claim(make_bff):
-    """Beyond 500 rows one list would leave out the older claims' entries; each claim is asked for then."""
-    bff = await make_bff(claims=100)
-    world = bff.sandbox.world
-    before = await bff.ask(TIMELINES, first=5)
-    pattern = next(row for row in world.ledger.values() if row["user_id"] == FIRST.user_id)
-    for number in range(500):
+def fill_ledger(world: World, seller: Seller, count: int) -> None:
+    """Newer rows for no claim, so that all older ones move back, until the ledger has `count`."""
+    own = [row for row in world.ledger.values() if row["user_id"] == seller.user_id]
+    for number in range(count - len(own)):
         key, created_at = str(uuid.uuid4()), js_time(world.anchor + timedelta(seconds=number))
-        world.ledger[key] = {**pattern, "id": key, "case_id": None, "created_at": created_at}
+        world.ledger[key] = {**own[0], "id": key, "case_id": None, "created_at": created_at}
+
+
+@pytest.mark.parametrize(("rows", "pages"), [(500, 1), (501, 2), (2000, 4)])
+async def test_a_long_ledger_is_read_on(make_bff, rows, pages):
+    """A seller's 501st row must cost one page more, not one call for each claim on the screen."""
+    bff = await make_bff(claims=100)
+    before = [await bff.ask(TIMELINES, seller=seller, first=60) for seller in SELLERS]
+    fill_ledger(bff.sandbox.world, FIRST, rows)
     bff.calls()
 
-    answer = await bff.ask(TIMELINES, first=5)
+    answer = await bff.ask(TIMELINES, first=60)
+    calls = bff.calls()
+    others = await bff.ask(TIMELINES, seller=SECOND, first=60)
 
-    assert (answer.errors, answer.data) == ([], before.data)
-    assert bff.calls()["refund-engine"] == 1 + 1 + 5
+    assert (answer.errors, answer.data) == ([], before[0].data)
+    assert calls == {"refund-engine": 1 + pages, "integrations": 1, "stripe": 1}
+    assert (others.errors, others.data) == ([], before[1].data)
+
+
+async def test_a_ledger_beyond_the_scan_is_never_a_story_without_money(make_bff):
+    """Beyond 2000 rows a claim's entries may lie further back: that is said, not asked claim by claim."""
+    bff = await make_bff(claims=100)
+    before = await bff.ask(TIMELINES, first=60)
+    others_before = await bff.ask(TIMELINES, seller=SECOND, first=60)
+    fill_ledger(bff.sandbox.world, FIRST, 2001)
+    bff.calls()
+
+    answer = await bff.ask(MISSING_OF_TIMELINES, first=60)
+    calls = bff.calls()
+    few = await bff.ask(TIMELINES, first=3)
+    few_calls = bff.calls()
+    others = await bff.ask(TIMELINES, seller=SECOND, first=60)
+
+    timelines = [claim["timeline"] for claim in answer.data["claims"]["nodes"]]
+    assert timelines == [{"totalCount": None, "missingServices": ["refund-engine"]}] * 60
+    assert (answer.errors, calls["refund-engine"]) == ([], 1 + 4)
+    assert few.data["claims"]["nodes"] == before.data["claims"]["nodes"][:3]  # each is asked for by itself
+    assert few_calls["refund-engine"] == 1 + 3
+    assert (others.errors, others.data) == ([], others_before.data)
 
 
 async def test_an_old_sync_is_found_by_itself(make_bff):

@@ -1,7 +1,8 @@
 """Every read operation, with every service failing in every way and every two of them down: cold and warm.
 
 Cold, nothing is kept: what the failed service owns is null, and the rest is there. Warm, after one good pass:
-claims, findings and documents are repeated with their age, and only money and what is never kept is missing.
+claims, findings and documents are repeated with their age, and only money is missing, what is never kept, and
+what was not there: an old list cannot say that it still is not.
 """
 
 import asyncio
@@ -144,6 +145,15 @@ async def good_pass(bff: Bff, seller: Seller = SELLERS[0]) -> dict[str, Any]:
     return {operation: answer.body["data"] for operation, answer in answers.items()}
 
 
+def says_none(value: Any) -> bool:
+    """Whether a value, or one in its list, says that something is not there."""
+    if isinstance(value, list):
+        return any(map(says_none, value))
+    if not isinstance(value, dict):
+        return value is None
+    return value.get("status") in ("NOT_OPENED", "NOT_CONNECTED") or value.get("nodes") == []
+
+
 def value_at(path: list[str | int], data: Any) -> Any:
     """What lies at a path of an answer; None as well where the path leads nowhere."""
     for step in path:
@@ -186,7 +196,7 @@ async def faults_found(
                 for error in answer.errors
                 # Where there was nothing, an old list cannot say that there still is nothing.
                 if error["path"][-1] not in may_miss
-                and value_at(error["path"], healthy[operation]) is not None
+                and not says_none(value_at(error["path"], healthy[operation]))
             ]
         return faults
 
