@@ -12,11 +12,12 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
+from clients.addresses import given, path_id
 from clients.caller import Caller
 from clients.chain.question import Disguise
 from clients.errors import UpstreamNotFound
 from clients.records import Int32, Record, Rows, UtcTime, UuidText, Word, number
-from clients.transport import Answer, Page, Upstream, given, path_id
+from clients.transport import Answer, Page, Upstream
 
 T = TypeVar("T")
 

@@ -10,11 +10,12 @@ from typing import Generic, Literal, TypedDict, TypeVar
 
 from pydantic import TypeAdapter
 
+from clients.addresses import given, path_id
 from clients.caller import Caller
 from clients.chain.question import Disguise
 from clients.errors import UpstreamNotFound
 from clients.records import CountText, Decimal15, Int32, Record, Rows, UtcTime, UuidText, Word, number
-from clients.transport import Answer, Page, Upstream, given, path_id
+from clients.transport import Answer, Page, Upstream
 
 T = TypeVar("T")
 
@@ -102,13 +103,9 @@ class _One(Record, Generic[T]):
     data: T
 
 
-class _Found(Record):
-    data: Rows[ClaimRecord]
-
-
 CLAIM_PAGE = TypeAdapter(_Page[ClaimRecord])
 CLAIM = TypeAdapter(_One[ClaimRecord])
-CLAIMS_FOUND = TypeAdapter(_Found)
+CLAIMS_FOUND = TypeAdapter(_One[Rows[ClaimRecord]])
 CLAIM_STATS = TypeAdapter(_One[ClaimStatsRecord])
 LEDGER_PAGE = TypeAdapter(_Page[LedgerRecord])
 HEALTH = TypeAdapter(RefundEngineHealth)

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
+from clients.addresses import given
 from clients.caller import Caller
 from clients.chain.question import Disguise
 from clients.errors import PaymentAccountMissing, PaymentsIdentityMissing, UpstreamNotFound
 from clients.records import Int32, Record, Rows, UtcTime, Word
-from clients.transport import Answer, Page, Upstream, given
+from clients.transport import Answer, Page, Upstream
 
 T = TypeVar("T")
 

@@ -4,9 +4,10 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
+from clients.addresses import given
 from clients.caller import Caller
 from clients.records import Record
-from clients.transport import Answer, Upstream, given
+from clients.transport import Answer, Upstream
 
 T = TypeVar("T")
 

@@ -4,11 +4,12 @@ from decimal import Decimal
 
 from pydantic import TypeAdapter
 
+from clients.addresses import path_id
 from clients.chain.question import Disguise
 from clients.errors import CaseNotSubmittable, UpstreamConflict, UpstreamNotFound
 from clients.integrations.asking import Asking, Data
 from clients.records import Decimal15, Int32, Record, Rows, UtcTime, UuidText, Word, number
-from clients.transport import Answer, Page, path_id
+from clients.transport import Answer, Page
 
 # Filing asks the provider, and opening may file at once by the owner's rules: giving up early proves nothing.
 FILING_TIMEOUT_S = 4.0

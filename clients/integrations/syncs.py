@@ -4,11 +4,12 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field, TypeAdapter
 
+from clients.addresses import path_id
 from clients.chain.question import Disguise
 from clients.errors import UpstreamNotFound
 from clients.integrations.asking import Asking, Data, Done
 from clients.records import Int32, Record, Rows, UtcTime, Word
-from clients.transport import Answer, Page, path_id
+from clients.transport import Answer, Page
 
 _NO_SYNC = tuple(Disguise(status, "Sync not found", UpstreamNotFound) for status in (500, 404))
 
