@@ -7,7 +7,7 @@ import httpx
 
 from clients.chain.question import VALUE, Question, question_of
 from clients.errors import ContractBroken, UpstreamError
-from clients.failures import NotSent, error_of_transport
+from clients.failures import NotSent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Observed(httpx.AsyncBaseTransport):
         except NotSent:  # says nothing new about the service
             raise
         except httpx.RequestError as exc:
-            self._tell(question, error_of_transport(question.upstream, question.operation, exc))
+            self._tell(question, question.failure(exc))
             raise
         if response.is_success:
             try:

@@ -48,6 +48,14 @@ from resolvers.connections import cursor
 from resolvers.global_ids import global_id
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "60"))
+generated = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate,),  # examples are small as they are, and shrinking them takes minutes
+)
 CLAIMS = 12
 LEVELS_AT_MOST = 7  # of selection sets; deeper ones are cut
 BUDGET_S = 30.0  # a service that hangs is left long before; on a busy machine the others need some of it
@@ -222,14 +230,7 @@ async def answered_with_faults(text: str, faults: dict[str, str], *, warm: bool)
 
 
 @pytest.mark.timeout(600)
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.generate,),  # examples are small as they are, and shrinking them takes minutes
-)
+@generated
 @given(
     document=documents().map(print_ast),
     faults=st.fixed_dictionaries({service: st.sampled_from(FAULTS) for service in SERVICES}),

@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 from bff_under_test import GraphAnswer, made_bffs
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from random_variables import asked
-from test_no_unexplained_null import CLAIMS, EXAMPLES, documents, plain_schema
+from test_no_unexplained_null import CLAIMS, documents, generated, plain_schema
 
 from bff.rates import RateSettings
 
@@ -28,14 +28,7 @@ async def answered(document: str, variables: dict[str, Any]) -> tuple[GraphAnswe
 
 
 @pytest.mark.timeout(600)
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.generate,),
-)
+@generated
 @given(asked=asked(documents(), plain_schema()))
 def test_nothing_is_executed_beyond_its_price(asked: tuple[str, dict[str, Any]]) -> None:
     """An operation that is not priced, or too low, has no limit and no rate: one null was enough for that."""
